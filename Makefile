@@ -1,0 +1,59 @@
+# Everything that a fresh machine with Python >= 3.11 and make needs.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+STAGE  := build/tree
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-services lint types layers unit tree bench clean
+
+help:           ## Show this list.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("fogline needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[train,dev]' torch==2.13.0
+	@touch $@ $(VENV)/.base
+
+$(VENV)/.services: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[train,scale,postgres,serve,dev]' torch==2.13.0
+	@touch $@ $(VENV)/.dev $(VENV)/.base
+
+demo: $(VENV)/.base  ## Set up, play TRUST-SQL on Chinook, evaluate it, print the score table.
+	$(BIN)/fogline play TrustSQL-v0 --agent oracle --task chinook-001 -k 'databases=["chinook"]'
+	$(BIN)/fogline eval TrustSQL-v0 --agent heuristic --agent oracle --store runs/demo.db
+
+test: $(VENV)/.dev lint types layers unit  ## Set up, then lint, types, layers, tests.
+
+lint: $(VENV)/.dev  ## ruff, style and format of imports.
+	$(BIN)/ruff check .
+
+tree: $(VENV)/.dev  ## Stage the installed package as plain folders for static tools.
+	$(BIN)/python tests/stage_tree.py $(STAGE)
+
+types: tree  ## mypy --strict on what ships.
+	cd $(STAGE) && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p fogline
+
+layers: tree  ## Imports run down the design's table.
+	cd $(STAGE) && PYTHONPATH=. ../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache
+
+unit: $(VENV)/.dev  ## The tests that need no service.
+	$(BIN)/python -m pytest tests -m 'not slow and not services' -n 2 --dist worksteal
+
+test-services: $(VENV)/.services  ## What needs PostgreSQL, Ray, Chromium or a model server.
+	$(BIN)/python -m pytest tests -m 'services and not slow'
+
+bench: $(VENV)/.dev  ## Every speed claim, measured in one run.
+	$(BIN)/fogline bench
+
+clean:          ## Remove what the other targets made.
+	rm -rf $(VENV) build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

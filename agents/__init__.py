@@ -1,0 +1,1 @@
+"""Who acts: scripted agents, chat agents, policies, and the one collector."""

@@ -1,0 +1,1 @@
+"""Scripted oracles and baselines."""

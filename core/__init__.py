@@ -1,0 +1,1 @@
+"""Shared vocabulary: turns, episodes, rewards by horizon, text space, chat-model client, run store."""

@@ -1,0 +1,1 @@
+"""TrustSQL-v0: text-to-SQL over a schema that nobody shows."""

@@ -1,0 +1,1 @@
+"""SQL databases: executor, bundled data, generators, loaders, comparators."""
