@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fogline.agents.agent import Agent, Decision, SeatView
 from fogline.agents.rollout import Assignment, Rollout, make_rollout
@@ -90,6 +90,15 @@ def collect_all(env_factory: EnvFactory, agent: Agents, tasks: Iterable[Assignme
     return sorted(episodes, key=lambda item: order.get(Assignment(item.task_id, item.seed), len(order)))
 
 
+class _Wait(NamedTuple):
+    """What is to happen when a future is done; ``rollout`` is None where several share it."""
+
+    rollout: Rollout | None
+    then: Callable[..., None]
+    what: Any
+    began: float
+
+
 class _Scheduler:
     """Keeps ``concurrency`` rollouts moving inside one event loop."""
 
@@ -112,10 +121,11 @@ class _Scheduler:
         self._again: deque[tuple[Assignment, int]] = deque()
         self._idle: list[Any] = []
         self._ready: dict[int, tuple[Agent, deque[tuple[Rollout, SeatView]]]] = {}
+        self._queues: dict[str, deque[tuple[Rollout, SeatView]]] = {}
         self._answers: dict[Rollout, dict[str, Decision]] = {}
         self._live: dict[Rollout, float] = {}
         self._timers: dict[Rollout, asyncio.TimerHandle] = {}
-        self._tasks_of: dict[Rollout, set[asyncio.Future[Any]]] = {}
+        self._waits: dict[asyncio.Future[Any], _Wait] = {}
         self._done: list[Episode] = []
         self._fatal: BaseException | None = None
         self._threads: ThreadPoolExecutor | None = None
@@ -130,12 +140,13 @@ class _Scheduler:
                 if self._fatal is not None:
                     raise self._fatal
                 if self._done:
+                    moved = True
                     done, self._done = self._done, []
                     for episode in done:
                         yield episode
-                elif not self._live:
+                elif not self._live and not self._again:
                     return
-                if self._tasks_of:
+                if self._waits:
                     if moved:
                         await asyncio.sleep(0)
                     else:
@@ -147,7 +158,8 @@ class _Scheduler:
     # Starting
 
     def _admit(self) -> None:
-        while len(self._live) < self._concurrency:
+        # What failed at once is yielded before more is begun: tasks may be endless.
+        while len(self._live) < self._concurrency and not self._done:
             if self._again:
                 assignment, attempt = self._again.popleft()
             else:
@@ -164,8 +176,8 @@ class _Scheduler:
         if self._timeout_s is not None:
             loop = asyncio.get_running_loop()
             self._timers[rollout] = loop.call_later(self._timeout_s, self._expire, rollout)
-        if _is_blocking(env):
-            self._wait_for(rollout, self._in_thread(rollout.begin), self._begun)
+        if rollout.blocking:
+            self._wait_for(self._in_thread(rollout.begin), rollout, self._begun, rollout)
             return
         began = perf_counter()
         try:
@@ -177,7 +189,7 @@ class _Scheduler:
         self._enqueue(rollout)
 
     def _begun(self, rollout: Rollout, began: float, future: asyncio.Future[Any]) -> None:
-        error = future.exception()
+        error = _error_of(future)
         if error is not None:
             self._fail(rollout, _env_status(error), error)
             return
@@ -188,18 +200,19 @@ class _Scheduler:
 
     def _enqueue(self, rollout: Rollout) -> None:
         for view in rollout.pending:
-            agent = self._agent_of(view.seat)
-            entry = self._ready.get(id(agent))
-            if entry is None:
-                entry = self._ready[id(agent)] = (agent, deque())
-            entry[1].append((rollout, view))
+            queue = self._queues.get(view.seat)
+            if queue is None:
+                queue = self._queues[view.seat] = self._queue_of(view.seat)
+            queue.append((rollout, view))
 
-    def _agent_of(self, seat: str) -> Agent:
-        if not isinstance(self._agents, Mapping):
-            return self._agents
-        if seat not in self._agents:
-            raise ConfigurationError(f"seat {seat!r} has no agent: expected one for each seat, got {sorted(self._agents)}.")
-        return self._agents[seat]
+    def _queue_of(self, seat: str) -> deque[tuple[Rollout, SeatView]]:
+        """The queue of the seat's agent; seats that share an agent share its batches."""
+        agent = self._agents
+        if isinstance(agent, Mapping):
+            if seat not in agent:
+                raise ConfigurationError(f"seat {seat!r} has no agent: expected one for each seat, got {sorted(agent)}.")
+            agent = agent[seat]
+        return self._ready.setdefault(id(agent), (agent, deque()))[1]
 
     def _decide(self) -> bool:
         """Let every agent act on what is ready; True when anything moved."""
@@ -207,6 +220,8 @@ class _Scheduler:
         for agent, queue in list(self._ready.values()):
             waiting = len(queue)
             size = waiting if agent.batch_size is None else agent.batch_size
+            if waiting and size < 1:
+                raise ConfigurationError(f"batch_size={size} of agent {agent.name!r} is too small: expected at least 1, or None.")
             while waiting > 0:
                 batch = [queue.popleft() for _ in range(min(size, waiting))]
                 waiting -= len(batch)
@@ -224,14 +239,13 @@ class _Scheduler:
             self._fail_batch(batch, error)
             return
         if inspect.isawaitable(decisions):
-            future = asyncio.ensure_future(_awaited(decisions))
             owner = batch[0][0] if len(batch) == 1 else None
-            self._watch(owner, future, lambda done: self._acted(batch, began, done))
+            self._wait_for(asyncio.ensure_future(_awaited(decisions)), owner, self._acted, batch)
         else:
             self._deliver(batch, began, decisions)
 
     def _acted(self, batch: list[tuple[Rollout, SeatView]], began: float, future: asyncio.Future[Any]) -> None:
-        error = future.exception()
+        error = _error_of(future)
         if error is not None:
             self._fail_batch(batch, error)
         else:
@@ -247,10 +261,10 @@ class _Scheduler:
             if rollout not in self._live:
                 continue
             rollout.agent_s += share
-            if isinstance(decision, Exception):
-                self._fail(rollout, _agent_status(decision), decision)
-                continue
             if not isinstance(decision, Decision):
+                if isinstance(decision, Exception):
+                    self._fail(rollout, _agent_status(decision), decision)
+                    continue
                 decision = Decision(decision)
             if len(rollout.pending) == 1:
                 self._step(rollout, (decision,))
@@ -264,18 +278,18 @@ class _Scheduler:
     # Stepping
 
     def _step(self, rollout: Rollout, decisions: Sequence[Decision]) -> None:
-        env = rollout.env
         action = rollout.action(decisions)
-        step_async = getattr(env, "step_async", None)
-        if step_async is not None:
-            self._wait_for(rollout, asyncio.ensure_future(step_async(action)), self._stepped)
+        if rollout.step_async is not None:
+            step = asyncio.get_running_loop().create_task(rollout.step_async(action))
+            self._wait_for(step, rollout, self._stepped, rollout)
             return
-        if _is_blocking(env):
-            self._wait_for(rollout, self._in_thread(partial(env.step, action)), self._stepped)
+        if rollout.blocking:
+            step = self._in_thread(partial(rollout.env.step, action))
+            self._wait_for(step, rollout, self._stepped, rollout)
             return
         began = perf_counter()
         try:
-            result = env.step(action)
+            result = rollout.env.step(action)
         except Exception as error:
             self._fail(rollout, _env_status(error), error)
             return
@@ -283,7 +297,7 @@ class _Scheduler:
         self._record(rollout, result)
 
     def _stepped(self, rollout: Rollout, began: float, future: asyncio.Future[Any]) -> None:
-        error = future.exception()
+        error = _error_of(future)
         if error is not None:
             self._fail(rollout, _env_status(error), error)
             return
@@ -305,31 +319,24 @@ class _Scheduler:
             self._threads = ThreadPoolExecutor(self._concurrency, thread_name_prefix="fogline-env")
         return asyncio.get_running_loop().run_in_executor(self._threads, function)
 
-    def _wait_for(self, rollout: Rollout, future: asyncio.Future[Any], then: Callable[..., None]) -> None:
-        began = perf_counter()
-        self._watch(rollout, future, lambda done: then(rollout, began, done))
-
-    def _watch(
-        self, rollout: Rollout | None, future: asyncio.Future[Any], then: Callable[[asyncio.Future[Any]], None]
+    def _wait_for(
+        self, future: asyncio.Future[Any], rollout: Rollout | None, then: Callable[..., None], what: Any
     ) -> None:
-        owner: Any = rollout if rollout is not None else future
-        self._tasks_of.setdefault(owner, set()).add(future)
+        """Call ``then(what, began, future)`` when ``future`` is done, unless the rollout has ended by then."""
+        self._waits[future] = _Wait(rollout, then, what, perf_counter())
+        future.add_done_callback(self._waited)
 
-        def finish(done: asyncio.Future[Any]) -> None:
-            pending = self._tasks_of.get(owner)
-            if pending is not None:
-                pending.discard(done)
-                if not pending:
-                    del self._tasks_of[owner]
-            self._wake.set()
-            if done.cancelled() or (rollout is not None and rollout not in self._live):
-                return
-            try:
-                then(done)
-            except BaseException as error:
-                self._fatal = error
-
-        future.add_done_callback(finish)
+    def _waited(self, future: asyncio.Future[Any]) -> None:
+        wait = self._waits.pop(future, None)
+        if wait is None:
+            # Nobody waits any more: look at its error, or asyncio would report that nobody did.
+            _error_of(future)
+            return
+        self._wake.set()
+        try:
+            wait.then(wait.what, wait.began, future)
+        except BaseException as error:
+            self._fatal = error
 
     # Ending
 
@@ -342,8 +349,13 @@ class _Scheduler:
 
     def _expire(self, rollout: Rollout) -> None:
         if rollout in self._live:
-            for future in self._tasks_of.pop(rollout, set()):
+            for future in [future for future, wait in self._waits.items() if wait.rollout is rollout]:
+                del self._waits[future]
                 future.cancel()
+            if self._threads is not None:
+                # A thread cannot be stopped, and nobody else is to wait behind one that hangs.
+                self._threads.shutdown(wait=False)
+                self._threads = None
             late = EpisodeTimeout(f"no end within timeout_s={self._timeout_s}: raise it, or look for what waits.")
             self._fail(rollout, "infra_error", late)
             self._wake.set()
@@ -367,7 +379,8 @@ class _Scheduler:
         self._done.append(rollout.episode(wall_s, self._name, status, failure))
 
     async def _close(self) -> None:
-        pending = [future for futures in self._tasks_of.values() for future in futures]
+        pending = list(self._waits)
+        self._waits.clear()
         for future in pending:
             future.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
@@ -377,6 +390,13 @@ class _Scheduler:
             self._threads.shutdown(wait=False, cancel_futures=True)
         for env in [*self._idle, *(rollout.env for rollout in self._live)]:
             _close_quietly(env)
+
+
+def _error_of(future: asyncio.Future[Any]) -> BaseException | None:
+    """The error of a future that is done; one that its own side cancelled counts as broken."""
+    if future.cancelled():
+        return InfrastructureError("what was waited for was cancelled from within.")
+    return future.exception()
 
 
 async def _awaited(awaitable: Any) -> Any:
@@ -391,10 +411,6 @@ def _close_quietly(env: Any) -> None:
         import logging
 
         logging.getLogger("fogline.collector").warning("closing %s failed: %s", _env_id(env), error)
-
-
-def _is_blocking(env: Any) -> bool:
-    return bool(getattr(getattr(env, "unwrapped", env), "blocking", False))
 
 
 def _env_id(env: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fogline.agents.agent import Decision, SeatView
@@ -26,6 +26,8 @@ class Rollout:
 
     Attributes:
         env: The environment being stepped.
+        step_async: The environment's own way to step without blocking, if it has one.
+        blocking: Whether reset and step may wait for something outside Python.
         assignment: Task and seed.
         attempt: 1 for the first try.
         pending: Seats that must act before the environment can step.
@@ -38,6 +40,8 @@ class Rollout:
 
     def __init__(self, env: Any, env_id: str, assignment: Assignment, attempt: int = 1) -> None:
         self.env = env
+        self.step_async: Callable[[Any], Any] | None = getattr(env, "step_async", None)
+        self.blocking = bool(getattr(getattr(env, "unwrapped", env), "blocking", False))
         self.env_id = env_id
         self.assignment = assignment
         self.attempt = attempt

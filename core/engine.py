@@ -159,9 +159,7 @@ def make_engine(name: str = "inline", workers: int | None = None, *, address: st
     if workers is not None and workers < 1:
         raise ConfigurationError(f"workers={workers} is too few: expected at least 1.")
     if address is not None and name != "ray":
-        raise ConfigurationError(
-            f"address={address!r} means nothing to engine={name!r}: expected engine='ray'."
-        )
+        raise ConfigurationError(f"address={address!r} means nothing to engine={name!r}: expected engine='ray'.")
     if name == "process":
         from fogline.core.engine_process import ProcessEngine
 
@@ -189,9 +187,7 @@ def ordered(outcomes: Iterable[Outcome[Result]]) -> Iterator[Outcome[Result]]:
 def check_timeout(timeout_s: float | None) -> None:
     """Refuse a limit that no work could keep."""
     if timeout_s is not None and not timeout_s > 0:
-        raise ConfigurationError(
-            f"timeout_s={timeout_s} is no time limit: expected seconds above 0, or None."
-        )
+        raise ConfigurationError(f"timeout_s={timeout_s} is no time limit: expected seconds above 0, or None.")
 
 
 def pack(what: str, value: object) -> bytes:

@@ -184,9 +184,10 @@ class _Worker:
         if self._killed:
             return
         self._killed = True
+        assert self._process.pid is not None  # it was started: None would mean our own group
         with contextlib.suppress(ProcessLookupError, PermissionError):
             # No such group: the process has not begun to serve, or it ended and left nothing behind.
-            os.killpg(self._process.pid or 0, signal.SIGKILL)
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.join()
         self._pipe.close()

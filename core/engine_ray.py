@@ -171,9 +171,7 @@ class _Round:
             else:
                 yield self._collect(reference)
         now = time.monotonic()
-        late = [
-            reference for reference, (_, _, due, _) in self.busy.items() if due is not None and due <= now
-        ]
+        late = [reference for reference, (_, _, due, _) in self.busy.items() if due is not None and due <= now]
         for reference in late:
             index, actor, _, timeout_s = self.busy.pop(reference)
             self._ray.kill(actor)

@@ -22,9 +22,10 @@ def to_jsonable(value: Any) -> Any:
     if value is None or isinstance(value, (str, bool, int, float)) and not isinstance(value, np.generic):
         return value
     if isinstance(value, Mapping):
-        if _TAG in value:
-            raise DataError(f"a mapping with the reserved key {_TAG!r} cannot be stored: rename the key.")
-        return {str(key): to_jsonable(item) for key, item in value.items()}
+        if _TAG not in value and all(type(key) is str for key in value):
+            return {key: to_jsonable(item) for key, item in value.items()}
+        # JSON's keys are text: any other key, and our own tag as a key, travel as pairs.
+        return {_TAG: "mapping", "items": [[to_jsonable(key), to_jsonable(item)] for key, item in value.items()]}
     if isinstance(value, list):
         return [to_jsonable(item) for item in value]
     if isinstance(value, tuple):
@@ -47,6 +48,8 @@ def from_jsonable(value: Any) -> Any:
         return {key: from_jsonable(item) for key, item in value.items()}
     if kind == "tuple":
         return tuple(from_jsonable(item) for item in value["items"])
+    if kind == "mapping":
+        return {from_jsonable(key): from_jsonable(item) for key, item in value["items"]}
     data = base64.b64decode(value["data"])
     if kind == "bytes":
         return data
@@ -55,7 +58,7 @@ def from_jsonable(value: Any) -> Any:
 
 
 def _array(array: np.ndarray[Any, Any], scalar: bool) -> dict[str, Any]:
-    if array.dtype.hasobject:
+    if array.dtype.hasobject or array.dtype.names:
         raise DataError(f"an array of dtype {array.dtype} cannot be stored: expected numbers, booleans or fixed-width text.")
     return {
         _TAG: "scalar" if scalar else "array",

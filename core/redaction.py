@@ -23,25 +23,19 @@ _SECRET_WORDS = frozenset(
         "apikey",
     }
 )
-_SECRET_PAIRS = frozenset(
-    {("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("auth", "key")}
-)
+_SECRET_PAIRS = frozenset({("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("auth", "key")})
 _VOCABULARY_WORDS = frozenset({"pad", "eos", "bos", "unk", "mask", "sep", "cls", "stop", "image", "special"})
 """Before ``token`` these name an entry of a tokenizer's vocabulary, not a secret."""
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_KEY_VALUE = (
-    r"(?:api[_-]?key|access[_-]?key|access[_-]?token|auth[_-]?token|password|passwd|secret|token|sig|key)"
-)
+_KEY_VALUE = r"(?:api[_-]?key|access[_-]?key|access[_-]?token|auth[_-]?token|password|passwd|secret|token|sig|key)"
 _PATTERNS = (
     (re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@]+@"), rf"\1{REDACTED}@"),
     (re.compile(rf"([?&]{_KEY_VALUE}=)[^&\s]+", re.IGNORECASE), rf"\1{REDACTED}"),
     (re.compile(rf"(--(?:[a-z]+-)*{_KEY_VALUE}(?:=|\s+))\S+", re.IGNORECASE), rf"\1{REDACTED}"),
     (re.compile(r"\b(Bearer\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1{REDACTED}"),
     (
-        re.compile(
-            r"\b(?:sk-[A-Za-z0-9_-]{16,}|hf_[A-Za-z0-9]{16,}|gh[opsur]_[A-Za-z0-9]{16,}|AKIA[0-9A-Z]{16})"
-        ),
+        re.compile(r"\b(?:sk-[A-Za-z0-9_-]{16,}|hf_[A-Za-z0-9]{16,}|gh[opsur]_[A-Za-z0-9]{16,}|AKIA[0-9A-Z]{16})"),
         REDACTED,
     ),
 )

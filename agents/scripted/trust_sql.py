@@ -14,6 +14,7 @@ _ENGINE = re.compile(r"\*\*Database engine:\*\* (\w+)")
 _QUESTION = re.compile(r"\*\*Question:\*\* (.*)")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _COUNT = re.compile(r"\b(how many|number of|count)\b", re.IGNORECASE)
+_DISTINCT = re.compile(r"\b(different|distinct|unique)\b", re.IGNORECASE)
 _AGGREGATES = (("avg", ("average", "mean")), ("sum", ("total", "sum")), ("max", ("highest", "maximum", "latest")), ("min", ("lowest", "minimum", "earliest")))
 _SHOWN_ROWS = 30
 
@@ -173,14 +174,16 @@ class SchemaExplorer:
         if not table:
             return "SELECT 1"
         question = _question(view).lower()
+        distinct = "DISTINCT " if _DISTINCT.search(question) else ""
         if _COUNT.search(question):
-            return f"SELECT COUNT(*) FROM {_identifier(table)}"
+            counted = f"{distinct}{_identifier(columns[0])}" if distinct and columns else "*"
+            return f"SELECT COUNT({counted}) FROM {_identifier(table)}"
         _, described = known_schema(view)
         numeric = [name for name, kind in described[table] if _is_numeric(kind) and name in columns]
         for function, cues in _AGGREGATES:
             if numeric and any(cue in question for cue in cues):
                 return f"SELECT {function}({_identifier(numeric[0])}) FROM {_identifier(table)}"
-        return f"SELECT {', '.join(map(_identifier, columns))} FROM {_identifier(table)}"
+        return f"SELECT {distinct}{', '.join(map(_identifier, columns))} FROM {_identifier(table)}"
 
 
 class HeuristicAgent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,21 +156,25 @@ class TrustSQLEnv(TurnEnv[str, Any]):
     def respond(self, action: Any) -> Response:
         """Answer one turn, waiting for the database."""
         session = self._playing()
-        parsed, statement, response = self._read(session, action)
-        if statement is None:
-            return self._noticed(session, response)
-        limits = self._scorer.limits if parsed.phase == "confirm" else self._limits
-        return self._noticed(session, self._take_in(session, parsed, session.database.execute(statement, limits)))
+        parsed = self._parse(action)
+        statement, response = self._read(session, parsed)
+        if statement is not None:
+            limits = self._scorer.limits if parsed.phase == "confirm" else self._limits
+            response = self._take_in(session, parsed, session.database.execute(statement, limits))
+        return self._noticed(session, response)
 
     async def step_async(self, action: Any) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """As :meth:`step`, without blocking the event loop while a statement runs."""
-        if self._over:
+        session = self._session
+        if self._over or session is None:
             return self.step(action)
-        session = self._playing()
-        parsed, statement, response = self._read(session, action)
+        parsed = self._parse(action)
+        if parsed.phase == "confirm" or session.turn + 1 >= self._max_turns:
+            # The end may run gold statements over several databases: one thread waits for all of them.
+            return await asyncio.to_thread(self.step, action)
+        statement, response = self._read(session, parsed)
         if statement is not None:
-            limits = self._scorer.limits if parsed.phase == "confirm" else self._limits
-            response = self._take_in(session, parsed, await session.database.execute_async(statement, limits))
+            response = self._take_in(session, parsed, await session.database.execute_async(statement, self._limits))
         return self.settle(action, self._noticed(session, response))
 
     def tool_action(self, name: str, arguments: Mapping[str, Any]) -> Any:
@@ -196,10 +201,11 @@ class TrustSQLEnv(TurnEnv[str, Any]):
 
     # One turn
 
-    def _read(self, session: _Session, action: Any) -> tuple[ParsedTurn, str | None, Response]:
-        """Read an action: a statement to run first, or the response that needs none."""
-        read = parse_structured if self._structured else parse_turn
-        parsed = read(action, self._propose)
+    def _parse(self, action: Any) -> ParsedTurn:
+        return (parse_structured if self._structured else parse_turn)(action, self._propose)
+
+    def _read(self, session: _Session, parsed: ParsedTurn) -> tuple[str | None, Response]:
+        """Judge a turn: a statement to run first, or the response that needs none."""
         protocol = session.protocol
         found = protocol.check(parsed)
         wrong = parsed.database is not None and parsed.database.lower() != session.task.database.lower()
@@ -210,28 +216,29 @@ class TrustSQLEnv(TurnEnv[str, Any]):
         nothing = Response("", parsed.phase)
         if parsed.phase == "malformed":
             text = prompts.complaint(parsed.problem, self._propose)
-            return parsed, None, self._answered(session, parsed, text, found, malformed=True)
+            return None, self._answered(session, parsed, text, found, malformed=True)
         if wrong:
             text = f"Error: this task is about the database {session.task.database!r}; no other can be queried."
-            return parsed, None, self._answered(session, parsed, text, found)
+            return None, self._answered(session, parsed, text, found)
         if found and self._protocol_mode == "strict":
-            return parsed, None, self._answered(session, parsed, prompts.refusal(found), found)
+            return None, self._answered(session, parsed, prompts.refusal(found), found)
         if parsed.phase == "propose":
-            return parsed, None, self._proposed(session, parsed, found)
+            return None, self._proposed(session, parsed, found)
         if self._protocol_mode == "strict" and parsed.phase == "generate" and self._propose:
             outside = self._scorer.outside(parsed.sql, protocol.proposals[-1].schema, session.database)
             if outside:
                 found.append("generate_outside_proposal")
                 protocol.violations.append((session.turn - 1, found[-1]))
                 text = prompts.refusal(found, outside)
-                return parsed, None, self._answered(session, parsed, text, found)
-        return parsed, parsed.sql, nothing
+                return None, self._answered(session, parsed, text, found)
+        return parsed.sql, nothing
 
     def _take_in(self, session: _Session, parsed: ParsedTurn, result: QueryResult) -> Response:
         """Respond to what a statement gave."""
         protocol = session.protocol
         found = [name for turn, name in protocol.violations if turn == session.turn - 1]
         if parsed.phase == "confirm":
+            protocol.note_answer(parsed)
             return self._end(session, parsed.phase, Answer(parsed.sql, result=result), found)
         if parsed.phase == "explore" and result.ran and not result.metadata_only and self._protocol_mode != "off":
             protocol.violations.append((session.turn - 1, "explore_not_metadata"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fogline.core.errors import ConfigurationError
-from fogline.simulators.databases.comparators import compare
+from fogline.simulators.databases.comparators import compare, complete
 from fogline.simulators.databases.gold_schema import IdentifiersUsed
 from fogline.simulators.databases.records import QueryLimits, QueryResult, Row, SchemaSubset
 from fogline.simulators.databases.schema_scores import harmonic_mean, schema_score
@@ -151,7 +151,7 @@ def soft_f1(predicted: Sequence[Row], gold: Sequence[Row]) -> float:
 
 def soft_f1_of(predicted: QueryResult, gold: QueryResult) -> float:
     """:func:`soft_f1` of two results; 0 when either failed, timed out or was truncated."""
-    if not (predicted.ran and gold.ran) or predicted.truncated or gold.truncated:
+    if not (complete(predicted) and complete(gold)):
         return 0.0
     return soft_f1(predicted.rows, gold.rows)
 
@@ -212,7 +212,4 @@ def hallucination_rate(statements: Sequence[IdentifiersUsed]) -> float:
 
 def ungrounded_rate(ungrounded_names: Sequence[Iterable[str]]) -> float:
     """Share of statements with at least one name never shown to the agent (see ``taxonomy.ungrounded``)."""
-    return (
-        _percentage([float(any(True for _ in names)) for names in ungrounded_names], "the ungrounded rate")
-        / 100.0
-    )
+    return _percentage([float(any(True for _ in names)) for names in ungrounded_names], "the ungrounded rate") / 100.0

@@ -52,8 +52,15 @@ class Display:
 
 
 def _table(result: QueryResult, max_rows: int) -> str:
+    rows = result.rows[:max_rows]
+    body = "\n".join(["\t".join([value if type(value) is str else _cell(value) for value in row]) for row in rows])
+    # Looking once at the whole is much quicker than at each cell, and hardly any cell holds such a character.
+    breaks, tabs = len(rows) - 1, len(rows) * (len(result.columns) - 1)
+    if body.count("\n") != breaks or body.count("\t") != tabs or "\r" in body:
+        body = "\n".join(["\t".join([_cell(value) for value in row]) for row in rows])
     lines = ["\t".join(result.columns)]
-    lines.extend(["\t".join([_cell(value) for value in row]) for row in result.rows[:max_rows]])
+    if rows:
+        lines.append(body)
     further = result.row_count - max_rows
     if result.truncated:
         lines.append(f"[more than {max(further, 0)} further rows]")

@@ -24,8 +24,12 @@ ACTION_OF_PHASE = {phase: name for name, phase in ACTION_NAMES.items()}
 TOOL_NAME = "execute_sql_query"
 
 _THINK = re.compile(r"<(/?)think>")
-_FENCES = ("```", "'''")
+# Three quotes also occur inside SQL ('''it'''): they fence only where a line begins.
+_QUOTE_FENCE = re.compile(r"^[ \t]*'''", re.MULTILINE)
 _CALL_TAGS = ("tool_call", "tool", "tools")
+_JSON = json.JSONDecoder(strict=False)
+"""Tolerates control characters in strings. Kept, because ``json.loads`` would build one for each call."""
+_PROTOCOL_TAG = re.compile(r"<(?=/?(?:think|action|schema|answer|tool_call|tools?)>)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ def parse_turn(text: Any, propose: bool = True) -> ParsedTurn:
     spoken, thoughts = split_reasoning(text)
     names = [name.strip() for _, name in blocks(spoken, "action")]
     parsed = _read_payload(spoken, names[0] if names else "", propose)
-    if parsed.phase == "malformed":
+    if not parsed.well_formed:
         return parsed
     problem = _turn_check(parsed.phase, names, thoughts)
     if problem:
@@ -139,35 +143,46 @@ def blocks(text: str, tag: str) -> list[tuple[int, str]]:
 
 def answer_sql(body: str) -> str:
     """SQL of an answer: the first fenced block, or the bare text."""
-    starts = [(body.find(fence), fence) for fence in _FENCES if fence in body]
-    if not starts:
-        return body.strip()
-    start, fence = min(starts)
-    begin = start + len(fence)
-    end = body.find(fence, begin)
+    ticks, quotes = body.find("```"), _QUOTE_FENCE.search(body)
+    if quotes is not None and not 0 <= ticks < quotes.start():
+        begin = quotes.end()
+        closing = _QUOTE_FENCE.search(body, begin)
+        end = closing.start() if closing is not None else body.find("'''", begin)
+    else:
+        begin = ticks + 3
+        end = body.find("```", begin) if ticks >= 0 else -1
     if end < 0:
         return body.strip()
     inside = body[begin:end]
-    if inside[:3].lower() == "sql" and inside[3:4].isspace():
+    if inside[:3].lower() == "sql" and not inside[3:4].strip():
         inside = inside[3:]
     return inside.strip()
 
 
 def render_turn(phase: Phase, thought: str, *, sql: str = "", database: str = "", schema: Mapping[str, Any] | None = None) -> str:
-    """Write a well-formed turn; :func:`parse_turn` reads it back."""
+    """Write a well-formed turn; :func:`parse_turn` reads it back.
+
+    Tags of the protocol inside a JSON payload are escaped; a thought or a confirmed statement that holds them, or a
+    fence, cannot be.
+    """
     head = f"<think>{thought}</think>\n<action>{ACTION_OF_PHASE[phase]}</action>\n"
     if phase == "propose":
-        return f"{head}<schema>{json.dumps(schema, ensure_ascii=False)}</schema>"
+        return f"{head}<schema>{_payload(schema)}</schema>"
     if phase == "confirm":
         return f"{head}<answer>\n```sql\n{sql}\n```\n</answer>"
     call = {"name": TOOL_NAME, "arguments": {"db_id": database, "sql": sql}}
-    return f"{head}<tool_call>{json.dumps(call, ensure_ascii=False)}</tool_call>"
+    return f"{head}<tool_call>{_payload(call)}</tool_call>"
+
+
+def _payload(value: Any) -> str:
+    return _PROTOCOL_TAG.sub(r"\\u003c", json.dumps(value, ensure_ascii=False))
 
 
 def _read_payload(spoken: str, action: str, propose: bool) -> ParsedTurn:
     answers = blocks(spoken, "answer")
     if answers:
-        return ParsedTurn("confirm", sql=answer_sql(answers[0][1]), well_formed=True)
+        sql = answer_sql(answers[0][1])
+        return ParsedTurn("confirm", sql, well_formed=bool(sql), problem="" if sql else "the answer is empty")
     schemas = blocks(spoken, "schema") if propose else []
     if schemas:
         return _proposal(schemas[0][1])
@@ -183,10 +198,10 @@ def _read_payload(spoken: str, action: str, propose: bool) -> ParsedTurn:
 def _tool_call(body: str, phase: Phase) -> ParsedTurn | str:
     """The turn that a tool call makes, or what is wrong with it."""
     try:
-        call = json.loads(body, strict=False)
+        call = _JSON.decode(body)
         arguments = call.get("arguments") if isinstance(call, dict) else None
         if isinstance(arguments, str):
-            arguments = json.loads(arguments, strict=False)
+            arguments = _JSON.decode(arguments)
     except (ValueError, RecursionError):
         return "the tool call is not valid JSON"
     if not isinstance(call, dict) or call.get("name") != TOOL_NAME:
@@ -203,7 +218,7 @@ def _tool_call(body: str, phase: Phase) -> ParsedTurn | str:
 def _proposal(payload: Any) -> ParsedTurn:
     try:
         if isinstance(payload, str):
-            payload = json.loads(payload, strict=False)
+            payload = _JSON.decode(payload)
         return ParsedTurn("propose", schema=proposal_schema(payload), well_formed=True)
     except PayloadError as error:
         return ParsedTurn("malformed", problem=str(error))

@@ -146,6 +146,8 @@ class Protocol:
         self.violations.extend((turn, name) for name in violations)
         self.well_formed &= parsed.well_formed
         self.complaints += parsed.phase == "malformed"
+        if parsed.phase == "confirm" and parsed.well_formed:
+            self.achieved.add("confirm")
 
     def note_result(self, parsed: ParsedTurn, turn: int, result: QueryResult, shown: str) -> None:
         """Book what an explore, generate or untyped statement gave, and the text that was shown of it."""
@@ -173,6 +175,11 @@ class Protocol:
         if parsed.well_formed:
             self.achieved.add("propose")
         return proposal
+
+    def note_answer(self, parsed: ParsedTurn) -> None:
+        """Book an answer that ends the episode."""
+        if parsed.well_formed:
+            self.achieved.add("confirm")
 
     def earns_format(self) -> bool:
         """Whether the format reward is due, given that the episode ended with a well-formed answer."""

@@ -146,9 +146,7 @@ class _Search:
         ]
         return self._match(*starts[0], *starts[1], depth=0)
 
-    def _match(
-        self, rows_a: Colours, columns_a: Colours, rows_b: Colours, columns_b: Colours, depth: int
-    ) -> bool:
+    def _match(self, rows_a: Colours, columns_a: Colours, rows_b: Colours, columns_b: Colours, depth: int) -> bool:
         refined = self._refine(rows_a, columns_a, rows_b, columns_b)
         if refined is None:
             return False
@@ -181,7 +179,7 @@ class _Search:
             if self.budget < 0:
                 raise UndecidedComparison(
                     f"no column permutation was found or excluded for {self.left.cells.shape[1]} columns "
-                    "that look alike: the two results are too symmetric; raise the budget or compare with comparator='bird'."
+                    "that look alike: they are too symmetric; raise the budget or use comparator='bird'."
                 )
             rows_a, columns_a = _refine_once(self.left.values, rows_a, columns_a)
             rows_b, columns_b = _refine_once(self.right.values, rows_b, columns_b)

@@ -45,6 +45,11 @@ class GoldInterrupted(InfrastructureError):
     """A gold statement that runs in itself met a time or memory limit: the machine is overloaded."""
 
 
+def complete(result: QueryResult) -> bool:
+    """True when a statement ran and all of its rows are here: none cut by a limit or held back by ``keep_rows``."""
+    return result.ran and not result.truncated and result.row_count <= len(result.rows)
+
+
 def compare(
     predicted: QueryResult,
     gold: QueryResult,
@@ -65,7 +70,7 @@ def compare(
       row in order when the gold query is ordered at its top level. An integer equals the same float here too:
       SQLite's loose typing decides between them by the stored value, not by the question.
 
-    Column names are ignored by all. Whatever did not run, or was truncated by a limit, equals nothing. When
+    Column names are ignored by all. Whatever did not run, or lacks rows by a limit, equals nothing. When
     the columns are so alike that the search for a permutation exhausts its budget, the results count as
     different.
 
@@ -81,7 +86,7 @@ def compare(
         UnparseableSQL: When ``strict`` cannot read ``gold_sql``.
     """
     check_choice("comparator", comparator, COMPARATORS)
-    if not (predicted.ran and gold.ran) or predicted.truncated or gold.truncated:
+    if not (complete(predicted) and complete(gold)):
         return False
     if comparator == "bird":
         return _equal_sets(predicted.rows, gold.rows)
@@ -161,8 +166,8 @@ def spider_rewrite(sql: str, keep_distinct: bool = False, dialect: str = "sqlite
     if keep_distinct:
         return sql
     import sqlglot
-    from sqlglot.errors import TokenError
     from sqlglot import TokenType
+    from sqlglot.errors import TokenError
 
     try:
         tokens = list(sqlglot.tokenize(sql, read=dialect))
@@ -213,17 +218,14 @@ def compare_suite(
         gold = database.execute(gold_text, limits)
         if gold.status == "timeout" or gold.error_class == "resource":
             raise GoldInterrupted(
-                f"the gold statement met a limit on database {position} of the suite: {gold.message}; "
-                "raise the limits."
+                f"the gold statement met a limit on database {position} of the suite: {gold.message}; raise the limits."
             )
         if not gold.ran:
             raise GoldFailed(
                 f"the gold statement {gold_text!r} failed on database {position} of the suite: "
                 f"{gold.message}; drop the question."
             )
-        if not compare(
-            database.execute(predicted_text, limits), gold, comparator, gold_sql=gold_sql, dialect=dialect
-        ):
+        if not compare(database.execute(predicted_text, limits), gold, comparator, gold_sql=gold_sql, dialect=dialect):
             return False
     return True
 
@@ -244,7 +246,7 @@ def result_key(result: QueryResult, comparator: str = "bird") -> str:
         has no vote.
     """
     check_choice("comparator", comparator, COMPARATORS)
-    if not result.ran or result.truncated:
+    if not complete(result):
         return ""
     rows = [_encode_row(row) for row in result.rows]
     if comparator == "bird":
@@ -281,8 +283,7 @@ def _encode(value: Any) -> bytes:
     if isinstance(value, bytes):
         return b"b" + value
     raise DataError(
-        f"a cell of type {type(value).__name__} cannot be compared: "
-        "expected None, bool, int, float, str or bytes."
+        f"a cell of type {type(value).__name__} cannot be compared: expected None, bool, int, float, str or bytes."
     )
 
 

@@ -59,18 +59,39 @@ ONE_STATEMENT = "only one statement may be given at a time"
 class Verdict:
     """What the authorizer saw of one statement."""
 
-    __slots__ = ("denied", "pragmas", "tables")
+    __slots__ = ("denied", "pragmas", "sources", "tables", "unsure")
 
     def __init__(self) -> None:
         self.tables: set[str] = set()
         self.pragmas: set[str] = set()
+        self.unsure: set[str] = set()
+        self.sources: set[str] = set()
         self.denied = ""
+
+    def settle(self, kinds: dict[str, str]) -> None:
+        """Keep of the names only what the schema ``kinds`` (name to ``table`` or ``view``) and the engine have.
+
+        A FROM item of which no column is used is reported by its name alone, a common table expression too. The
+        latter is then also the source of other reports, as among real names only a view is.
+        """
+        for name in self.unsure:
+            if name not in self.sources or kinds.get(name) == "view":
+                self.tables.add(name)
+        self.unsure.clear()
+        self.tables = {name for name in self.tables if name in kinds or _in_catalogue(name)}
 
     @property
     def metadata_only(self) -> bool:
         """Whether the statement reads the catalogue and nothing else."""
-        catalogue_tables = all(name in SCHEMA_TABLES or name.startswith("pragma_") for name in self.tables)
-        return bool(self.tables or self.pragmas) and catalogue_tables and self.pragmas <= METADATA_PRAGMAS
+        return (
+            bool(self.tables or self.pragmas)
+            and all(map(_in_catalogue, self.tables))
+            and self.pragmas <= METADATA_PRAGMAS
+        )
+
+
+def _in_catalogue(name: str) -> bool:
+    return name in SCHEMA_TABLES or name.startswith("pragma_")
 
 
 class Engine:
@@ -108,6 +129,7 @@ class Database:
         self.verdict = Verdict()
         self.verdicts: dict[str, Verdict] = {}
         self.declaring_virtual_table = False
+        self.kinds: dict[str, str] = {}
         connection.set_progress_handler(self._past_deadline, PROGRESS_OPCODES)
         connection.set_authorizer(self._authorize)
 
@@ -149,6 +171,8 @@ class Database:
         finally:
             cursor.close()
         verdict = self.verdict
+        if verdict.unsure or verdict.tables - self.kinds.keys():
+            self._settle(verdict)
         return (
             "ok" if count or truncated else "empty",
             [column[0] for column in description],
@@ -173,16 +197,28 @@ class Database:
         finally:
             self.connection.text_factory = str
 
+    def _settle(self, verdict: Verdict) -> None:
+        if (verdict.tables | verdict.unsure) - self.kinds.keys():
+            self.verdict = Verdict()
+            rows = self.connection.execute("SELECT lower(name), type FROM sqlite_master WHERE type IN ('table', 'view')")
+            self.kinds = dict(rows.fetchall())
+            self.verdict = verdict
+        verdict.settle(self.kinds)
+
     def _past_deadline(self) -> bool:
         return time.perf_counter() > self.deadline
 
     def _authorize(
-        self, action: int, first: str | None, second: str | None, _database: str | None, _source: str | None
+        self, action: int, first: str | None, second: str | None, database: str | None, source: str | None
     ) -> int:
+        if source is not None:
+            self.verdict.sources.add(source.lower())
         if action == sqlite3.SQLITE_READ:
             name = (first or "").lower()
             if self.declaring_virtual_table and name == "sqlite_master" and second == "ROWID":
                 self.declaring_virtual_table = False
+            elif second == "" and database is None:
+                self.verdict.unsure.add(name)
             else:
                 self.verdict.tables.add(name)
             return sqlite3.SQLITE_OK

@@ -12,6 +12,7 @@ import os
 import re
 import weakref
 from collections.abc import Generator, Sequence
+from itertools import chain
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -237,6 +238,8 @@ class Database:
                 results.append(QueryResult("error", error_class="resource", message=message))
                 worker.retired = True
                 return
+            if answer[0] == "unavailable":
+                raise DatabaseUnavailable(f"{self._where} does not answer: {self._without_paths(answer[6])}")
             results.append(self._result(answer))
             if answer[-1]:
                 worker.retired = True
@@ -284,10 +287,7 @@ class Database:
 
     def _result(self, answer: tuple[Any, ...]) -> QueryResult:
         status, columns, chunks, count, truncated, error_class, message, tables, metadata_only, seconds, _ = answer
-        if len(chunks) == 1:
-            rows = tuple(marshal.loads(chunks[0]))
-        else:
-            rows = tuple(row for chunk in chunks for row in marshal.loads(chunk))
+        rows = tuple(chain.from_iterable(map(marshal.loads, chunks)))
         if message:
             message = self._without_paths(message)
         return QueryResult(

@@ -126,24 +126,19 @@ def parse_query(sql: str, dialect: str = "sqlite") -> Any:
 @functools.lru_cache(maxsize=512)
 def _parse(sql: str, dialect: str) -> Any:
     import sqlglot
-    from sqlglot import exp
+    from sqlglot import TokenType, exp
     from sqlglot.errors import SqlglotError
-    from sqlglot import TokenType
 
     if len(sql) > MAX_SQL_CHARACTERS:
         raise UnparseableSQL(
             f"a statement of {len(sql)} characters is not analysed: expected at most {MAX_SQL_CHARACTERS}."
         )
     try:
-        tokens = [
-            token for token in sqlglot.tokenize(sql, read=dialect) if token.token_type != TokenType.SEMICOLON
-        ]
+        tokens = [token for token in sqlglot.tokenize(sql, read=dialect) if token.token_type != TokenType.SEMICOLON]
         starts = {TokenType.SELECT, TokenType.WITH, TokenType.VALUES, TokenType.L_PAREN, TokenType.FROM}
         if not tokens or tokens[0].token_type not in starts:
             head = tokens[0].text if tokens else ""
-            raise UnparseableSQL(
-                f"the statement begins with {head[:40]!r}: expected a query (SELECT, WITH or VALUES)."
-            )
+            raise UnparseableSQL(f"the statement begins with {head[:40]!r}: expected a query (SELECT, WITH or VALUES).")
         statements = [statement for statement in sqlglot.parse(sql, read=dialect) if statement is not None]
     except (SqlglotError, RecursionError) as error:
         raise UnparseableSQL(f"{sql[:200]!r} cannot be parsed as {dialect}: {str(error)[:200]}") from error
@@ -187,9 +182,7 @@ def proposal_schema(payload: Mapping[str, Any]) -> SchemaSubset:
     given = payload.get("columns")
     if not isinstance(given, Mapping):
         problems.append(
-            '"columns" is missing'
-            if given is None
-            else f'"columns" is a {type(given).__name__}, not an object'
+            '"columns" is missing' if given is None else f'"columns" is a {type(given).__name__}, not an object'
         )
     else:
         for table, entries in given.items():

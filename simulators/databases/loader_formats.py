@@ -33,9 +33,7 @@ _OWN_FIELDS = (
     "gold_schema",
 )
 _LABEL = re.compile(r"^\s*\**\s*(?P<label>[A-Z][A-Za-z ]*[A-Za-z])\s*\**\s*:\s*\**\s*(?P<rest>.*)$")
-_BLOCK_LABELS = frozenset(
-    {"task configuration", "database engine", "database", "external knowledge", "user question"}
-)
+_BLOCK_LABELS = frozenset({"task configuration", "database engine", "database", "external knowledge", "user question"})
 
 
 def detect_format(record: SourceRecord) -> str:
@@ -136,9 +134,7 @@ def read_trust_sql(record: SourceRecord) -> Placed:
     truth = hidden.mapping("ground_truth")
     targets = truth.texts("target")
     if not targets or not targets[0].strip():
-        raise truth.complaint(
-            "target", f"is {truth.data.get('target')!r}", "a list whose first entry is the gold SQL"
-        )
+        raise truth.complaint("target", f"is {truth.data.get('target')!r}", "a list whose first entry is the gold SQL")
     root = hidden.text("database", default="")
     task = TextToSQLTask(
         task_id=str(number),
@@ -167,9 +163,7 @@ def _evidence(record: SourceRecord) -> str:
     if not isinstance(prompt, list):
         raise record.complaint("prompt", f"is a {type(prompt).__name__}", "a list of chat messages")
     blocks = [
-        message.get("content")
-        for message in prompt
-        if isinstance(message, Mapping) and message.get("role") == "user"
+        message.get("content") for message in prompt if isinstance(message, Mapping) and message.get("role") == "user"
     ]
     kept: list[str] = []
     inside = False

@@ -64,9 +64,7 @@ class SourceRecord:
         """Return a nested object as a record of the same place."""
         value = self.data.get(field)
         if not isinstance(value, Mapping):
-            raise self.complaint(
-                field, "is missing" if value is None else f"is a {type(value).__name__}", "an object"
-            )
+            raise self.complaint(field, "is missing" if value is None else f"is a {type(value).__name__}", "an object")
         return SourceRecord(self.file, f"{self.place}, in {field!r}", self.index, value)
 
 

@@ -89,9 +89,7 @@ def load_dataset(
         raise DataError(f"{files[0]} holds no record.")
     reader = reader_of(format or detect_format(records[0]))
     roots = _roots(files[0].parent, split, databases)
-    tasks, refs = place_databases(
-        [reader(record) for record in records], roots, prefer_given=databases is not None
-    )
+    tasks, refs = place_databases([reader(record) for record in records], roots, prefer_given=databases is not None)
     name = format or detect_format(records[0])
     label = "-".join(part for part in (name, split or files[0].stem) if part)
     if validate:
@@ -156,8 +154,7 @@ def _find_splits(path: Path) -> tuple[Path, dict[str, list[Path]]]:
 
 def _splits_in(folder: Path) -> dict[str, list[Path]]:
     present = {
-        split: [folder / name for name in names if (folder / name).is_file()]
-        for split, names in SPLIT_FILES.items()
+        split: [folder / name for name in names if (folder / name).is_file()] for split, names in SPLIT_FILES.items()
     }
     return {split: files if split == "train" else files[:1] for split, files in present.items() if files}
 
@@ -174,9 +171,7 @@ def _roots(folder: Path, split: str, databases: str | Path | None) -> list[Path]
     # Spider's test questions use changed copies under the same names.
     first = {"train": ("train_databases",), "test": ("test_database", "test_databases")}.get(split, ())
     order = dict.fromkeys((*first, *_DATABASE_FOLDERS))
-    return [
-        place / name for place in (folder, folder.parent) for name in order if (place / name).is_dir()
-    ] + [folder]
+    return [place / name for place in (folder, folder.parent) for name in order if (place / name).is_dir()] + [folder]
 
 
 def database_file(database: str, root: Path) -> Path | None:
@@ -222,9 +217,7 @@ def place_databases(
                     for other in file.parent.glob("*.sqlite")
                     if other != file and file.parent.name == task.database
                 )
-                refs[name] = DatabaseRef(
-                    name, f"sqlite:///{file}", tuple(f"sqlite:///{other}" for other in suite)
-                )
+                refs[name] = DatabaseRef(name, f"sqlite:///{file}", tuple(f"sqlite:///{other}" for other in suite))
             task = replace(task, database=names[file])
         tasks.append(task)
     return tasks, refs

@@ -8,12 +8,19 @@ was read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-
 from sqlglot import exp
 
 from fogline.simulators.databases.records import Catalogue
+from fogline.simulators.databases.scopes import (
+    NamesUsed,
+    Scope,
+    Source,
+    lower,
+    operands,
+    projections,
+    renamed,
+    table_function,
+)
 
 # Row identifiers and system columns that exist without being declared.
 IMPLICIT_COLUMNS = frozenset({"rowid", "oid", "_rowid_", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
@@ -27,80 +34,7 @@ _ENGINE_TABLES = frozenset(
         "sqlite_stat1",
     }
 )
-_JSON_COLUMNS = ("key", "value", "type", "atom", "id", "parent", "fullkey", "path", "json", "root")
 _ENGINE_SCHEMAS = frozenset({"information_schema", "pg_catalog"})
-
-
-@dataclass(slots=True)
-class _Source:
-    """One entry of a FROM clause.
-
-    Attributes:
-        table: Lower-cased base table or view, ``""`` for anything else.
-        columns: Visible column to the base column it is; ``None`` for a derived one.
-        open: True where the columns cannot be known (table functions, engine tables, absent tables).
-    """
-
-    table: str = ""
-    columns: dict[str, str | None] = field(default_factory=dict)
-    open: bool = False
-
-
-@dataclass(slots=True)
-class _Scope:
-    """The names visible in one query."""
-
-    parent: _Scope | None
-    common_tables: dict[str, _Source] = field(default_factory=dict)
-    sources: dict[str, _Source] = field(default_factory=dict)
-    aliases: frozenset[str] = frozenset()
-
-    def chain(self) -> Iterator[_Scope]:
-        scope: _Scope | None = self
-        while scope is not None:
-            yield scope
-            scope = scope.parent
-
-
-@dataclass(slots=True)
-class NamesUsed:
-    """What a query names, all lower-cased; columns are ``table.column``.
-
-    Attributes:
-        tables: Base tables and views of the catalogue.
-        columns: Their columns.
-        unknown_tables: Table names that the catalogue does not have.
-        unknown_columns: Column names, as written, that no visible table has.
-    """
-
-    tables: set[str] = field(default_factory=set)
-    columns: set[str] = field(default_factory=set)
-    unknown_tables: set[str] = field(default_factory=set)
-    unknown_columns: set[str] = field(default_factory=set)
-
-
-def _lower(node: exp.Expr | str | None) -> str:
-    if node is None:
-        return ""
-    return (node if isinstance(node, str) else node.name).lower()
-
-
-def _projections(query: exp.Expr | None) -> Sequence[exp.Expr]:
-    """Select list of a query; of a set operation, that of its leftmost part."""
-    while isinstance(query, (exp.SetOperation, exp.Subquery)):
-        query = query.this
-    return query.expressions if isinstance(query, exp.Select) else ()
-
-
-def _operands(query: exp.Expr) -> Iterator[exp.Select]:
-    """The SELECTs that a set operation combines, left to right."""
-    if isinstance(query, exp.SetOperation):
-        yield from _operands(query.this)
-        yield from _operands(query.expression)
-    elif isinstance(query, exp.Subquery):
-        yield from _operands(query.this)
-    elif isinstance(query, exp.Select):
-        yield query
 
 
 class NameResolver:
@@ -128,9 +62,9 @@ class NameResolver:
 
     # -- queries ---------------------------------------------------------------------------------------------
 
-    def _query(self, query: exp.Expr, parent: _Scope | None) -> _Source:
+    def _query(self, query: exp.Expr, parent: Scope | None) -> Source:
         """Visit a query below ``parent``; return the columns it offers to the query around it."""
-        scope = _Scope(parent)
+        scope = Scope(parent)
         self._common_tables(query.args.get("with_"), scope)
         if isinstance(query, exp.Select):
             return self._select(query, scope)
@@ -144,9 +78,9 @@ class NameResolver:
             self._outer_clauses(query, scope)
             return output
         self._children(query, scope)
-        return _Source(open=True)
+        return Source(open=True)
 
-    def _common_tables(self, clause: exp.Expr | None, scope: _Scope) -> None:
+    def _common_tables(self, clause: exp.Expr | None, scope: Scope) -> None:
         if clause is None:
             return
         recursive = bool(clause.args.get("recursive"))
@@ -157,46 +91,42 @@ class NameResolver:
                 scope.common_tables[table.alias.lower()] = self._anchor_columns(table)
         for table in clause.expressions:
             output = self._query(table.this, scope)
-            scope.common_tables[table.alias.lower()] = _renamed(output, table.args.get("alias"))
+            scope.common_tables[table.alias.lower()] = renamed(output, table.args.get("alias"))
 
     @staticmethod
-    def _anchor_columns(table: exp.Expr) -> _Source:
+    def _anchor_columns(table: exp.Expr) -> Source:
         """Columns of a common table expression as far as they are known before it was visited."""
         alias = table.args.get("alias")
         if alias is not None and alias.args.get("columns"):
-            return _Source(columns={_lower(name): None for name in alias.args["columns"]})
-        return _Source(
-            columns={name: None for item in _projections(table.this) if (name := _lower(item.output_name))},
+            return Source(columns={lower(name): None for name in alias.args["columns"]})
+        return Source(
+            columns={name: None for item in projections(table.this) if (name := lower(item.output_name))},
             open=True,
         )
 
-    def _outer_clauses(self, query: exp.Expr, scope: _Scope) -> None:
+    def _outer_clauses(self, query: exp.Expr, scope: Scope) -> None:
         """ORDER BY and LIMIT of a set operation or a parenthesised query: they see the result's columns."""
         if not any(query.args.get(key) for key in ("order", "limit", "offset")):
             return
-        selects = list(_operands(query))
-        scope.aliases = frozenset(
-            _lower(item.output_name) for select in selects for item in select.expressions
-        )
+        selects = list(operands(query))
+        scope.aliases = frozenset(lower(item.output_name) for select in selects for item in select.expressions)
         star = any(item.is_star for select in selects for item in select.expressions)
         for select in selects:
             self._from_names(select, scope, quiet=True)
         for key in ("order", "limit", "offset"):
             clause = query.args.get(key)
             for column in clause.find_all(exp.Column) if clause is not None else ():
-                if _lower(column.this) not in scope.aliases and not star:
+                if lower(column.this) not in scope.aliases and not star:
                     self._column(column, scope)
             for nested in clause.find_all(exp.Subquery) if clause is not None else ():
                 self._query(nested, scope)
 
-    def _select(self, query: exp.Select, scope: _Scope) -> _Source:
+    def _select(self, query: exp.Select, scope: Scope) -> Source:
         self._from_names(query, scope)
-        scope.aliases = frozenset(
-            _lower(item.alias) for item in query.expressions if isinstance(item, exp.Alias)
-        )
+        scope.aliases = frozenset(lower(item.alias) for item in query.expressions if isinstance(item, exp.Alias))
         for join in query.args.get("joins") or ():
             self._expression(join.args.get("on"), scope)
-        output = _Source()
+        output = Source()
         for item in query.expressions:
             self._projection(item, scope, output)
         for key, clause in query.args.items():
@@ -207,29 +137,29 @@ class NameResolver:
                     self._clause(node, scope)
         return output
 
-    def _clause(self, node: exp.Expr, scope: _Scope) -> None:
+    def _clause(self, node: exp.Expr, scope: Scope) -> None:
         if not isinstance(node, exp.Order):
             self._expression(node, scope)
             return
         for term in node.expressions:
             ordered = term.this if isinstance(term, exp.Ordered) else term
             bare_name = isinstance(ordered, exp.Column) and not ordered.table
-            if not (bare_name and _lower(ordered.this) in scope.aliases):
+            if not (bare_name and lower(ordered.this) in scope.aliases):
                 self._expression(term, scope)
 
-    def _projection(self, item: exp.Expr, scope: _Scope, output: _Source) -> None:
+    def _projection(self, item: exp.Expr, scope: Scope, output: Source) -> None:
         """Visit one entry of a select list and add its name to ``output``."""
         star = item if isinstance(item, exp.Star) else item.this if isinstance(item, exp.Column) else None
         if not isinstance(star, exp.Star):
             self._expression(item, scope)
-            name = _lower(item.output_name)
+            name = lower(item.output_name)
             if name:
                 output.columns[name] = None
             else:
                 output.open = True
             return
-        left_out = {_lower(column) for column in star.args.get("except_") or ()}
-        qualifier = _lower(item.args.get("table"))
+        left_out = {lower(column) for column in star.args.get("except_") or ()}
+        qualifier = lower(item.args.get("table"))
         if qualifier and qualifier not in scope.sources:
             self.names.unknown_tables.add(qualifier)
         for alias, source in scope.sources.items():
@@ -245,7 +175,7 @@ class NameResolver:
 
     # -- FROM ------------------------------------------------------------------------------------------------
 
-    def _from_names(self, query: exp.Select, scope: _Scope, quiet: bool = False) -> None:
+    def _from_names(self, query: exp.Select, scope: Scope, quiet: bool = False) -> None:
         """Add the sources of FROM and the joins; ``quiet`` records nothing: they were visited before."""
         clause = query.args.get("from_")
         if clause is not None:
@@ -255,14 +185,14 @@ class NameResolver:
         for lateral in query.args.get("laterals") or ():
             self._source(lateral, scope, quiet)
 
-    def _join(self, join: exp.Expr, scope: _Scope, quiet: bool) -> None:
+    def _join(self, join: exp.Expr, scope: Scope, quiet: bool) -> None:
         left = dict(scope.sources)
         self._source(join.this, scope, quiet)
         if quiet:
             return
         right = {alias: source for alias, source in scope.sources.items() if alias not in left}
-        keys = [_lower(name) for name in join.args.get("using") or ()]
-        if _lower(join.args.get("method")) == "natural":
+        keys = [lower(name) for name in join.args.get("using") or ()]
+        if lower(join.args.get("method")) == "natural":
             keys = [
                 name
                 for source in right.values()
@@ -278,60 +208,60 @@ class NameResolver:
             if len(found) < 2 and not opaque:
                 self.names.unknown_columns.add(key)
 
-    def _source(self, node: exp.Expr, scope: _Scope, quiet: bool = False) -> None:
+    def _source(self, node: exp.Expr, scope: Scope, quiet: bool = False) -> None:
         alias = node.args.get("alias")
         if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
             table = self._named_table(node, scope, quiet)
             if node.args.get("pivots"):
-                self._children(node, _Scope(scope.parent, scope.common_tables, {"": table}))
-                table = _Source(table.table, table.columns, open=True)
-            self._add(scope, node.alias_or_name, _renamed(table, alias))
+                self._children(node, Scope(scope.parent, scope.common_tables, {"": table}))
+                table = Source(table.table, table.columns, open=True)
+            self._add(scope, node.alias_or_name, renamed(table, alias))
         elif isinstance(node, exp.Subquery) and not isinstance(node.this, exp.Query):
             self._source(node.this, scope, quiet)
         elif isinstance(node, exp.Query):
-            output = _Source(open=True) if quiet else self._query(node, self._outside(scope))
-            self._add(scope, node.alias_or_name, _renamed(output, alias))
+            output = Source(open=True) if quiet else self._query(node, self._outside(scope))
+            self._add(scope, node.alias_or_name, renamed(output, alias))
         else:
             # Table functions, VALUES, UNNEST and LATERAL see the sources to their left.
             if not quiet:
                 self._children(node, scope)
-            self._add(scope, node.alias_or_name, _renamed(_table_function(node), alias))
+            self._add(scope, node.alias_or_name, renamed(table_function(node), alias))
         for join in node.args.get("joins") or ():
             self._join(join, scope, quiet)
             if not quiet:
                 self._expression(join.args.get("on"), scope)
 
     @staticmethod
-    def _outside(scope: _Scope) -> _Scope:
+    def _outside(scope: Scope) -> Scope:
         """What a derived table sees: common tables and the enclosing queries, not its neighbours."""
-        return _Scope(scope.parent, scope.common_tables)
+        return Scope(scope.parent, scope.common_tables)
 
     @staticmethod
-    def _add(scope: _Scope, alias: str, source: _Source) -> None:
+    def _add(scope: Scope, alias: str, source: Source) -> None:
         name = alias.lower()
         while name in scope.sources or not name:
             name += " "
         scope.sources[name] = source
 
-    def _named_table(self, node: exp.Table, scope: _Scope, quiet: bool = False) -> _Source:
+    def _named_table(self, node: exp.Table, scope: Scope, quiet: bool = False) -> Source:
         name, schema = node.name.lower(), node.db.lower()
         if not schema:
             for enclosing in scope.chain():
                 if name in enclosing.common_tables:
                     found = enclosing.common_tables[name]
-                    return _Source(columns=dict.fromkeys(found.columns), open=found.open)
+                    return Source(columns=dict.fromkeys(found.columns), open=found.open)
         if name not in self._declared:
             engine_table = name in _ENGINE_TABLES or name.startswith(("pragma_", "duckdb_", "pg_"))
             if not (quiet or engine_table or schema in _ENGINE_SCHEMAS):
                 self.names.unknown_tables.add(name)
-            return _Source(open=True)
+            return Source(open=True)
         self.names.tables.add(name)
         declared = self._catalogue.tables[self._declared[name]]
-        return _Source(name, {column.name.lower(): f"{name}.{column.name.lower()}" for column in declared})
+        return Source(name, {column.name.lower(): f"{name}.{column.name.lower()}" for column in declared})
 
     # -- expressions -----------------------------------------------------------------------------------------
 
-    def _expression(self, node: exp.Expr | None, scope: _Scope) -> None:
+    def _expression(self, node: exp.Expr | None, scope: Scope) -> None:
         if node is None:
             return
         if isinstance(node, exp.Query):
@@ -344,7 +274,7 @@ class NameResolver:
         else:
             self._children(node, scope)
 
-    def _children(self, node: exp.Expr, scope: _Scope) -> None:
+    def _children(self, node: exp.Expr, scope: Scope) -> None:
         for key, child in node.args.items():
             if key == "with_":
                 continue
@@ -352,9 +282,9 @@ class NameResolver:
                 if isinstance(item, exp.Expr):
                     self._expression(item, scope)
 
-    def _in_table(self, column: exp.Column, scope: _Scope) -> None:
+    def _in_table(self, column: exp.Column, scope: Scope) -> None:
         """``x IN name`` of SQLite, where ``name`` is a table."""
-        name = _lower(column.this)
+        name = lower(column.this)
         common = any(name in enclosing.common_tables for enclosing in scope.chain())
         if name in self._declared and not common:
             table = self._named_table(exp.Table(this=exp.to_identifier(column.name)), scope)
@@ -367,16 +297,16 @@ class NameResolver:
         if base is not None:
             self.names.columns.add(base)
 
-    def _column(self, column: exp.Column, scope: _Scope) -> None:
+    def _column(self, column: exp.Column, scope: Scope) -> None:
         if isinstance(column.this, exp.Star):
             return
-        name, qualifier = _lower(column.this), _lower(column.args.get("table"))
+        name, qualifier = lower(column.this), lower(column.args.get("table"))
         if qualifier:
             self._qualified(qualifier, name, column, scope)
         else:
             self._unqualified(name, column, scope)
 
-    def _qualified(self, qualifier: str, name: str, column: exp.Column, scope: _Scope) -> None:
+    def _qualified(self, qualifier: str, name: str, column: exp.Column, scope: Scope) -> None:
         for enclosing in scope.chain():
             source = enclosing.sources.get(qualifier)
             if source is None:
@@ -395,7 +325,7 @@ class NameResolver:
         else:
             self.names.unknown_columns.add(f"{qualifier}.{name}")
 
-    def _unqualified(self, name: str, column: exp.Column, scope: _Scope) -> None:
+    def _unqualified(self, name: str, column: exp.Column, scope: Scope) -> None:
         if self._find(name, scope):
             return
         if not self._sqlite:
@@ -409,7 +339,7 @@ class NameResolver:
             return
         self.names.unknown_columns.add(name)
 
-    def _find(self, name: str, scope: _Scope) -> bool:
+    def _find(self, name: str, scope: Scope) -> bool:
         """Record ``name`` where the nearest scope has it; aliases of a scope come after its columns."""
         for enclosing in scope.chain():
             found = [source for source in enclosing.sources.values() if name in source.columns]
@@ -425,26 +355,3 @@ class NameResolver:
             return not isinstance(identifier, exp.Identifier)
         start = identifier.meta.get("start")
         return start is None or self._sql[start : start + 1] == '"'
-
-
-def _table_function(node: exp.Expr) -> _Source:
-    name = _lower(node.this) if isinstance(node.this, exp.Expr) else ""
-    return (
-        _Source(columns=dict.fromkeys(_JSON_COLUMNS))
-        if name in ("json_each", "json_tree")
-        else _Source(open=True)
-    )
-
-
-def _renamed(source: _Source, alias: exp.Expr | None) -> _Source:
-    """Apply the column list of ``AS name(a, b)``."""
-    names: Iterable[exp.Expr] = alias.args.get("columns") or () if isinstance(alias, exp.TableAlias) else ()
-    fresh = [_lower(name) for name in names]
-    if not fresh:
-        return source
-    bases: Mapping[str, str | None] = source.columns
-    values = [*bases.values(), *[None] * max(0, len(fresh) - len(bases))]
-    kept = list(bases.items())[len(fresh) :]
-    return _Source(
-        source.table, {**dict(zip(fresh, values, strict=False)), **dict(kept)}, open=source.open and not fresh
-    )

@@ -82,6 +82,7 @@ class Worker:
         self.next_slot = 0
         self._buffer = bytearray(_FIRST_READ_BYTES)
         self._view = memoryview(self._buffer)
+        self._early = bytearray()
         self._receive_seconds = 0.0
 
     def send(self, message: Any) -> None:
@@ -108,27 +109,38 @@ class Worker:
             value = struct.pack("@ll", int(whole), int(fraction * 1e6))
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
         try:
-            count = self.socket.recv_into(self._buffer)
-            if not count:
-                raise WorkerDiedError(started=True)
-            length = int.from_bytes(self._view[:HEADER_BYTES], "little") + HEADER_BYTES
-            if length == count:
-                return marshal.loads(self._view[HEADER_BYTES:count])
-            frame = bytearray(self._view[:count])
-            while len(frame) < length:
-                more = self.socket.recv(min(length - len(frame), 2**20))
+            if not self._early:
+                count = self.socket.recv_into(self._buffer)
+                if count >= HEADER_BYTES and count == self._length(self._view):
+                    return marshal.loads(self._view[HEADER_BYTES:count])
+                if not count:
+                    raise WorkerDiedError(started=True)
+                self._early += self._view[:count]
+            while len(self._early) < HEADER_BYTES or len(self._early) < self._length(self._early):
+                more = self.socket.recv(2**20)
                 if not more:
                     raise WorkerDiedError(started=True)
-                frame += more
-            return marshal.loads(memoryview(frame)[HEADER_BYTES:])
+                self._early += more
+            # A socket is a stream: the beginning of the next message may have come along.
+            length = self._length(self._early)
+            message = marshal.loads(self._early[HEADER_BYTES:length])
+            del self._early[:length]
+            return message
         except BlockingIOError:
             raise WorkerTimedOutError from None
         except ConnectionResetError:
             # The kernel reports a reset, not an end of file, when the request was still unread.
             raise WorkerDiedError(started=False) from None
 
+    @staticmethod
+    def _length(frame: bytearray | memoryview) -> int:
+        """Length of the frame that begins here, its header included."""
+        return int.from_bytes(frame[:HEADER_BYTES], "little") + HEADER_BYTES
+
     async def receive_async(self, seconds: float) -> Any:
         """Wait for one message without blocking the event loop; raises as :meth:`receive` does."""
+        if self._early:
+            return self.receive(seconds)
         loop = asyncio.get_running_loop()
         readable = loop.create_future()
         loop.add_reader(self.socket.fileno(), _resolve, readable)
@@ -185,8 +197,12 @@ class WorkerPool:
         self._directory.chmod(0o500)
 
     def acquire(self) -> Worker:
-        """Borrow a worker, the most recently used first; blocks while all are lent."""
-        worker = self._try_acquire()
+        """Borrow a worker, the most recently used first; blocks while all are lent.
+
+        Inside a running event loop it does not wait: those who hold the workers may need this very thread to give
+        them back. A worker beyond the size is started instead, and ended when it comes back.
+        """
+        worker = self._try_acquire(beyond_size=_in_event_loop())
         while worker is None:
             turn = threading.Event()
             worker = self._try_acquire(waiter=lambda turn=turn: turn.set() or True)  # type: ignore[misc]
@@ -218,7 +234,7 @@ class WorkerPool:
             return
         with self._lock:
             self._lent.discard(worker)
-            if self.closed:
+            if self.closed or len(self._lent) + len(self._idle) > self.size:
                 worker.kill()
             else:
                 self._idle.append(worker)
@@ -255,11 +271,11 @@ class WorkerPool:
         for worker in [*self._idle, *self._lent]:
             worker.forget()
 
-    def _try_acquire(self, waiter: Callable[[], bool] | None = None) -> Worker | None:
+    def _try_acquire(self, waiter: Callable[[], bool] | None = None, beyond_size: bool = False) -> Worker | None:
         with self._lock:
             if self.closed:
                 raise InfrastructureError("the database was closed while a statement was waiting for a worker")
-            if len(self._lent) < self.size:
+            if len(self._lent) < self.size or beyond_size:
                 worker = self._idle.pop() if self._idle else self._start()
                 self._lent.add(worker)
                 self._keep_spare()
@@ -284,6 +300,14 @@ class WorkerPool:
                 return
             if wake():
                 return
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _wake_in(loop: asyncio.AbstractEventLoop, turn: asyncio.Future[None]) -> Callable[[], bool]:

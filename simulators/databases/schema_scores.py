@@ -49,9 +49,7 @@ class SchemaScore:
     def f1(self) -> float:
         """``0.4 · table F1 + 0.6 · column F1``."""
         tables = harmonic_mean(self.table_precision, self.table_recall)
-        return TABLE_WEIGHT * tables + COLUMN_WEIGHT * harmonic_mean(
-            self.column_precision, self.column_recall
-        )
+        return TABLE_WEIGHT * tables + COLUMN_WEIGHT * harmonic_mean(self.column_precision, self.column_recall)
 
 
 def harmonic_mean(precision: float, recall: float) -> float:

@@ -42,18 +42,17 @@ def translate_query(sql: str, catalogue: Catalogue, engine: str) -> str:
 
     dialect = "sqlite, normalization_strategy=case_sensitive"
     columns: dict[str, object] = {
-        table: {column.name: _type(column.type) for column in entries}
-        for table, entries in catalogue.tables.items()
+        table: {column.name: _type(column.type) for column in entries} for table, entries in catalogue.tables.items()
     }
     schema = MappingSchema(columns, dialect=dialect)
     query = _declared_case(parse_query(sql), catalogue)
     try:
         qualified = annotate_types(qualify(query, schema=schema, dialect=dialect, sql=sql), schema=schema)
+        if engine == "postgresql":
+            _round_decimals(qualified)
         return str(qualified.sql(dialect=DIALECT_OF_ENGINE[engine], unsupported_level=ErrorLevel.RAISE))
     except SqlglotError as error:
-        raise UntranslatableSQL(
-            f"{sql[:200]!r} cannot be translated for {engine}: {str(error)[:200]}"
-        ) from error
+        raise UntranslatableSQL(f"{sql[:200]!r} cannot be translated for {engine}: {str(error)[:200]}") from error
 
 
 def _type(declared: str) -> str:
@@ -68,6 +67,17 @@ def _type(declared: str) -> str:
     if any(part in text for part in ("REAL", "FLOA", "DOUB")):
         return "DOUBLE"
     return text if text.startswith(("NUMERIC", "DECIMAL")) else "DECIMAL"
+
+
+def _round_decimals(query: Any) -> None:
+    """Cast what ROUND takes to decimal: PostgreSQL rounds to places only NUMERIC, and a copy may hold DOUBLE."""
+    from sqlglot import exp
+
+    for call in list(query.find_all(exp.Round)):
+        if call.args.get("decimals") is not None:
+            cast = exp.cast(call.this.copy(), "DECIMAL")
+            cast.type = exp.DataType.build("DECIMAL")
+            call.set("this", cast)
 
 
 def _declared_case(query: Any, catalogue: Catalogue) -> Any:

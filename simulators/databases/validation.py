@@ -52,7 +52,6 @@ _REASON_OF_STATUS = {
     "too_large": "gold_too_large",
     "forbidden": "forbidden",
 }
-_CHUNK = 16
 _SECONDS_BETWEEN_REPORTS = 10.0
 
 logger = logging.getLogger(__name__)
@@ -67,8 +66,8 @@ class GoldDatabase(Protocol):
         """The sqlglot dialect of the engine."""
         ...
 
-    def execute_many(self, statements: Sequence[str], limits: QueryLimits | None = None) -> list[QueryResult]:
-        """Run statements one after the other."""
+    def execute(self, sql: str, limits: QueryLimits | None = None) -> QueryResult:
+        """Run one statement."""
         ...
 
     def catalogue(self) -> Catalogue:
@@ -139,9 +138,7 @@ def validate(
     for task in accepted:
         groups.setdefault(task.database, []).append(task)
     memory = GoldCache(cache or user_cache() / "gold")
-    total = sum(
-        len(group) * (1 + (len(databases[key].suite) if check_suite else 0)) for key, group in groups.items()
-    )
+    total = sum(len(group) * (1 + (len(databases[key].suite) if check_suite else 0)) for key, group in groups.items())
     checks = _Checks(
         limits,
         memory,
@@ -200,17 +197,13 @@ def pass_rate_filter(
         ConfigurationError: When a rate is outside [0, 1] or the bounds exclude everything.
     """
     if not 0.0 <= low < high:
-        raise ConfigurationError(
-            f"low={low} and high={high} exclude every question: expected 0 <= low < high."
-        )
+        raise ConfigurationError(f"low={low} and high={high} exclude every question: expected 0 <= low < high.")
     for task_id, rate in rates.items():
         if not 0.0 <= rate <= 1.0:
             raise ConfigurationError(
                 f"the pass rate of {task_id!r} is {rate!r}: expected a share in [0, 1], not a count."
             )
-    return tuple(
-        task_id for task_id, rate in rates.items() if low < rate < high or (keep_zero and rate == 0.0)
-    )
+    return tuple(task_id for task_id, rate in rates.items() if low < rate < high or (keep_zero and rate == 0.0))
 
 
 def restrict(dataset: TextToSQLDataset, task_ids: Iterable[str]) -> TextToSQLDataset:
@@ -225,9 +218,7 @@ def restrict(dataset: TextToSQLDataset, task_ids: Iterable[str]) -> TextToSQLDat
         raise ConfigurationError(
             f"{absent[0]!r} is no task of {dataset.name!r}: expected ids among its {len(dataset)} tasks."
         )
-    return dataclasses.replace(
-        dataset, tasks={key: task for key, task in dataset.tasks.items() if key in wanted}
-    )
+    return dataclasses.replace(dataset, tasks={key: task for key, task in dataset.tasks.items() if key in wanted})
 
 
 def _unique(
@@ -298,31 +289,34 @@ class _Checks:
             return [(task, Dropped(task.task_id, "missing_database", str(error))) for task in tasks]
         return [(task, self._judge(task, places, catalogue, dialect)) for task in tasks]
 
-    def _run(
-        self, ref: DatabaseRef, statements: Sequence[str]
-    ) -> tuple[Catalogue, str, dict[str, GoldOutcome]]:
+    def _run(self, ref: DatabaseRef, statements: Sequence[str]) -> tuple[Catalogue, str, dict[str, GoldOutcome]]:
+        """Catalogue and dialect of a database, and the outcomes of the statements on it by statement hash."""
         database = self.open_database(ref, self.limits)
         try:
             catalogue, dialect = database.catalogue(), database.dialect
             lasting = dialect != "postgres"
             fingerprint = self.memory.fingerprint(ref, database.fingerprint) if lasting else ""
             known = self.memory.read(fingerprint, self.limits) if lasting and not self.refresh else {}
-            todo = [sql for sql in dict.fromkeys(statements) if statement_key(sql) not in known]
-            self.meter.add(len(statements) - len(todo))
-            for start in range(0, len(todo), _CHUNK):
-                chunk = todo[start : start + _CHUNK]
-                results = database.execute_many(chunk, self.limits)
-                fresh = {
-                    statement_key(sql): GoldOutcome.of(result)
-                    for sql, result in zip(chunk, results, strict=True)
-                }
-                if lasting:
+            fresh: dict[str, GoldOutcome] = {}
+            try:
+                for sql in statements:
+                    key = statement_key(sql)
+                    if key not in known:
+                        known[key] = fresh[key] = self._outcome(database, sql)
+                    self.meter.add(1)
+            finally:
+                # Hours of gold statements survive an interruption.
+                if lasting and fresh:
                     self.memory.write(fingerprint, self.limits, fresh)
-                known.update(fresh)
-                self.meter.add(len(chunk))
             return catalogue, dialect, known
         finally:
             database.close()
+
+    def _outcome(self, database: GoldDatabase, sql: str) -> GoldOutcome:
+        unread = dataclasses.replace(self.limits, keep_rows=1)
+        result = database.execute(sql, unread)
+        # Once more: a busy machine must not cost a good question for ever.
+        return GoldOutcome.of(database.execute(sql, unread) if result.status == "timeout" else result)
 
     def _judge(
         self,

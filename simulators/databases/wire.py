@@ -23,9 +23,6 @@ HEADER_BYTES = 8
 CHUNK_ROWS = 256
 """Rows fetched from an engine at a time."""
 
-_WITHOUT_REFERENCES = 2
-"""The marshal version that does not look for shared objects: much the fastest for rows."""
-
 LimitValues = tuple[float, int, int | None, int, int, int]
 """seconds, max_rows, keep_rows, max_bytes, max_cell_bytes, memory_bytes of :class:`QueryLimits`."""
 
@@ -39,7 +36,7 @@ class CellTooLargeError(Exception):
 
 def encode(message: Any) -> bytes:
     """Return ``message`` (plain values only) as one frame."""
-    body = marshal.dumps(message, _WITHOUT_REFERENCES)
+    body = marshal.dumps(message)
     return len(body).to_bytes(HEADER_BYTES, "little") + body
 
 
@@ -96,7 +93,7 @@ def gather(
         truncated = count + len(rows) > max_rows
         if truncated:
             del rows[max_rows - count :]
-        chunk = marshal.dumps(rows, _WITHOUT_REFERENCES)
+        chunk = marshal.dumps(rows)
         # A marshalled row is never shorter than its content, so the exact count is seldom needed.
         if len(chunk) > max_cell_bytes or used + len(chunk) > max_bytes:
             if not exact:
@@ -105,7 +102,7 @@ def gather(
             if kept < len(rows):
                 truncated = True
                 del rows[kept:]
-                chunk = marshal.dumps(rows, _WITHOUT_REFERENCES)
+                chunk = marshal.dumps(rows)
         used += _content(rows) if exact else len(chunk)
         if rows:
             chunks.append(chunk)
@@ -121,7 +118,7 @@ def _first_rows(chunks: list[bytes], keep_rows: int | None) -> list[bytes]:
     for chunk in chunks:
         rows = marshal.loads(chunk)
         if len(rows) >= keep_rows:
-            return [*kept, marshal.dumps(rows[:keep_rows], _WITHOUT_REFERENCES)] if keep_rows else kept
+            return [*kept, marshal.dumps(rows[:keep_rows])] if keep_rows else kept
         kept.append(chunk)
         keep_rows -= len(rows)
     return kept

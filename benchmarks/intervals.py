@@ -1,0 +1,94 @@
+"""Confidence intervals: Wilson's for one yes-or-no trial a task, a bootstrap over tasks for anything else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+from fogline.core.errors import ConfigurationError
+
+_CELLS_AT_ONCE = 4_000_000
+
+
+class Interval(NamedTuple):
+    """Bounds of a confidence interval, in the unit of the value."""
+
+    low: float
+    high: float
+
+
+def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval of a proportion.
+
+    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+
+    Args:
+        successes: Trials that succeeded.
+        trials: Independent trials; at least 1.
+        confidence: Coverage, in (0, 1).
+
+    Raises:
+        ConfigurationError: For counts that make no proportion, or a coverage outside (0, 1).
+    """
+    _check_confidence(confidence)
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ConfigurationError(
+            f"{successes} successes of {trials} trials: expected 0 <= successes <= trials, trials > 0."
+        )
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = successes / trials
+    scale = 1 + z * z / trials
+    centre = (share + z * z / (2 * trials)) / scale
+    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / scale
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == trials else min(1.0, centre + half)
+    return Interval(low, high)
+
+
+def cluster_bootstrap(
+    values: Sequence[float], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval | None:
+    """Percentile bootstrap interval of a mean over clusters, each cluster kept whole.
+
+    Samples of one task share its difficulty, so tasks are resampled and not samples. A statistic of the form
+    "mean over tasks of what the task's samples gave" (Avg@k, Pass@k) needs only the tasks' own values.
+
+    Args:
+        values: One value per cluster.
+        confidence: Coverage, in (0, 1).
+        resamples: Number of bootstrap samples.
+        seed: Seed of the resampling: the same values always give the same interval.
+
+    Returns:
+        The interval; None where resampling can say nothing: fewer than two clusters, or all of them equal.
+
+    Raises:
+        ConfigurationError: For a coverage outside (0, 1) or fewer than one resample.
+    """
+    _check_confidence(confidence)
+    if resamples < 1:
+        raise ConfigurationError(f"resamples={resamples} is too few: expected at least 1.")
+    data = np.asarray(values, dtype=np.float64)
+    if data.size < 2 or bool(np.all(data == data[0])):
+        return None
+    generator = np.random.default_rng(seed)
+    means = np.empty(resamples)
+    step = max(1, _CELLS_AT_ONCE // data.size)
+    for start in range(0, resamples, step):
+        stop = min(resamples, start + step)
+        chosen = generator.integers(data.size, size=(stop - start, data.size))
+        means[start:stop] = data[chosen].mean(axis=1)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(low), float(high))
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ConfigurationError(
+            f"confidence={confidence} is no coverage: expected a number between 0 and 1, e.g. 0.95."
+        )

@@ -1,0 +1,96 @@
+"""How many trivial text steps a core makes in a second, with what fogline records of each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import process_time
+
+from fogline.agents.collector import collect
+from fogline.agents.rollout import Assignment
+from fogline.benchmarks.speed.report import Effort, Finding, Target
+from fogline.benchmarks.speed.timing import Spread, alternate
+from fogline.benchmarks.speed.trivial import ACTION, NoOperation, SayTheSame, TrivialText
+from fogline.core.episode import Turn
+
+NAME = "text-step"
+STEPS_PER_SECOND = Target("at least", 200_000.0)
+
+_TURNS = 200
+_CONCURRENCY = 16
+_ROUGH_RATE = 250_000
+_PER_CPU_SECOND = "per second of this process's CPU time, so that a busy machine does not count"
+
+
+def run(effort: Effort) -> list[Finding]:
+    """Measure the environment alone, and the same through the whole collector."""
+    episodes = max(_CONCURRENCY, int(effort.seconds * _ROUGH_RATE / _TURNS))
+    rates = alternate(
+        {
+            "raw": lambda: _rate(_bare, episodes),
+            "environment": lambda: _rate(_environment, episodes),
+            "collector": lambda: _rate(_collector, episodes),
+        },
+        effort.rounds,
+    )
+    return [
+        _finding("step, Turn and info", "TrivialText.step + Turn", rates["environment"], rates["raw"]),
+        _finding("through the collector", "collect()", rates["collector"], rates["raw"]),
+    ]
+
+
+def _finding(case: str, subject: str, rates: list[float], raw: list[float]) -> Finding:
+    seen = Spread.of(rates)
+    return Finding(
+        benchmark=NAME,
+        case=case,
+        subject=subject,
+        peer="no-op gymnasium.Env loop",
+        unit="steps/s",
+        subject_value=seen,
+        peer_value=Spread.of(raw),
+        quantity="rate of one core",
+        seen=seen,
+        seen_unit="steps/s",
+        target=STEPS_PER_SECOND,
+        note=_PER_CPU_SECOND,
+    )
+
+
+def _rate(loop: Callable[[int], int], episodes: int) -> float:
+    began = process_time()
+    steps = loop(episodes)
+    return steps / (process_time() - began)
+
+
+def _bare(episodes: int) -> int:
+    env = NoOperation()
+    for seed in range(episodes):
+        env.reset(seed=seed)
+        for _ in range(_TURNS):
+            env.step(ACTION)
+    return episodes * _TURNS
+
+
+def _environment(episodes: int) -> int:
+    env = TrivialText(_TURNS)
+    for seed in range(episodes):
+        observation, _ = env.reset(seed=seed)
+        turns: list[Turn] = []
+        over = False
+        while not over:
+            following, reward, terminated, truncated, info = env.step(ACTION)
+            turns.append(Turn("agent", observation, ACTION, reward, info["terms"], info["phase"], info["malformed"]))
+            observation = following
+            over = terminated or truncated
+    return episodes * _TURNS
+
+
+def _collector(episodes: int) -> int:
+    assignments = [Assignment("trivial", seed) for seed in range(episodes)]
+
+    async def play() -> int:
+        played = collect(lambda: TrivialText(_TURNS), SayTheSame(), assignments, concurrency=_CONCURRENCY)
+        return sum([len(episode.turns) async for episode in played])
+
+    return asyncio.run(play())
