@@ -188,13 +188,13 @@ _ANSWER = (
 )
 _CONDUCT = (
     Measure("unconfirmed", "Never confirmed", "share", lambda episode: float(not confirmed(episode)), percent=True),
-    Measure("hallucinated", "Hallucinated names (of answers)", "share", _of_answers("hallucinated"), percent=True),
-    Measure("ungrounded", "Names never shown (of answers)", "share", _of_answers("ungrounded"), percent=True),
+    Measure("hallucinated", "Hallucinated names", "share", _of_answers("hallucinated"), percent=True),
+    Measure("ungrounded", "Names never shown", "share", _of_answers("ungrounded"), percent=True),
     TURNS,
     MALFORMED,
     Measure(
         "violating",
-        "Episodes with violations",
+        "Any violation",
         "share",
         lambda episode: float(bool(_violations(episode))),
         percent=True,

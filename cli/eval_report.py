@@ -35,7 +35,10 @@ def show_comparison(reports: Sequence[EvalReport]) -> None:
     labels = {measure.name: measure for report in reports for measure in report.summary.measures}
     columns: list[Any] = ["Measure"]
     columns += [(clean(report.config.agent), {"justify": "right"}) for report in reports]
-    rows = [[measure.label, *(_cell(report, name) for report in reports)] for name, measure in labels.items()]
+    rows = [
+        [measure.label + (", %" if measure.percent else ""), *(_cell(report, name) for report in reports)]
+        for name, measure in labels.items()
+    ]
     title = f"{reports[0].config.env} · {_size(reports[0])}, average with 95 % interval"
     out.print(tables.table(title, columns, rows))
     for report in reports:
@@ -54,8 +57,10 @@ def _cell(report: EvalReport, name: str) -> str:
     if name not in known:
         return tables.NOTHING
     average, percent = known[name].average, known[name].percent
-    value = tables.number(average.value, percent)
-    return value if average.interval is None else f"{value} [{tables.interval(average, percent)}]"
+    value = tables.number(average.value, percent).removesuffix(" %")
+    # Without blanks inside, a narrow terminal breaks the line before the interval and not within it.
+    bounds = "" if average.interval is None else f" [{tables.interval(average, percent).replace(' ', '')}]"
+    return value + bounds
 
 
 def _size(report: EvalReport) -> str:

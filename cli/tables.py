@@ -30,7 +30,7 @@ def table(
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         heading, options = (column, {}) if isinstance(column, str) else column
         made.add_column(heading, **options)
@@ -72,9 +72,9 @@ def group_tables(summary: Summary) -> list[Table]:
     for by in dict.fromkeys(group.by for group in summary.groups):
         groups = [group for group in summary.groups if group.by == by]
         names = list(groups[0].averages)
-        columns: list[Any] = [by.capitalize()]
+        columns: list[Any] = [(by.capitalize(), {"no_wrap": True})]
         for name in names:
-            columns += [(shown[name].label, _RIGHT), ("95 % interval", _RIGHT)]
+            columns += [(shown[name].label, _RIGHT), *_interval_heading(shown[name])]
         columns.append(("Tasks", _RIGHT))
         tables.append(table("", columns, (_group_row(group, names, shown) for group in groups)))
     return tables
@@ -111,5 +111,11 @@ def _group_row(group: Group, names: Sequence[str], shown: Mapping[str, MeasureSu
     cells = [group.name]
     for name in names:
         average, percent = group.averages[name], shown[name].percent
-        cells += [number(average.value, percent), interval(average, percent)]
+        cells.append(number(average.value, percent))
+        cells += [interval(average, percent) for _ in _interval_heading(shown[name])]
     return [*cells, str(group.tasks)]
+
+
+def _interval_heading(measure: MeasureSummary) -> list[Any]:
+    """Breakdowns have room for the interval of a success only."""
+    return [("95 % interval", _RIGHT)] if measure.kind == "success" else []

@@ -98,7 +98,7 @@ class TurnEnv(gymnasium.Env[ObservationT, ActionT], Generic[ObservationT, Action
         task_id = options.get("task_id")
         if task_id is None:
             task_id = self.task_ids[int(self.np_random.integers(len(self.task_ids)))]
-        elif task_id not in self._known:
+        elif not isinstance(task_id, str) or task_id not in self._known:
             raise ConfigurationError(
                 f"task_id={task_id!r} is not a task of this environment: it has {len(self.task_ids)}, "
                 f"from {self.task_ids[0]!r} to {self.task_ids[-1]!r}.{suggestion(task_id, self.task_ids)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from statistics import median
 from time import perf_counter
 from typing import NamedTuple, Protocol, TypeVar
@@ -58,7 +59,10 @@ class Subject(Protocol):
 
 
 def time_calls(subjects: Sequence[Subject], rounds: int, calls: int) -> dict[str, list[float]]:
-    """Time single calls, the subjects taking turns call by call.
+    """Time single calls, the subjects taking turns: a short block of calls each, and again.
+
+    In blocks everybody is measured warm, as in a loop of its own: call by call, each would pay for what the
+    other left in the processor's caches.
 
     Args:
         subjects: What to time.
@@ -68,19 +72,17 @@ def time_calls(subjects: Sequence[Subject], rounds: int, calls: int) -> dict[str
     Returns:
         For each subject's name the median seconds of a call in every round.
     """
-    medians: dict[str, list[float]] = {subject.name: [] for subject in subjects}
-    for number in range(rounds + 1):
-        seconds: dict[str, list[float]] = {subject.name: [] for subject in subjects}
-        for index in range(calls):
-            for subject in subjects:
-                subject.prepare(index)
-                began = perf_counter()
-                subject.call(index)
-                seconds[subject.name].append(perf_counter() - began)
-        if number:
-            for name, values in seconds.items():
-                medians[name].append(median(values))
-    return medians
+    return alternate({subject.name: partial(_median_call, subject, calls) for subject in subjects}, rounds)
+
+
+def _median_call(subject: Subject, calls: int) -> float:
+    seconds = []
+    for index in range(calls):
+        subject.prepare(index)
+        began = perf_counter()
+        subject.call(index)
+        seconds.append(perf_counter() - began)
+    return median(seconds)
 
 
 def alternate(runs: Mapping[str, Callable[[], Measured]], rounds: int) -> dict[str, list[Measured]]:

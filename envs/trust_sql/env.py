@@ -99,7 +99,16 @@ class TrustSQLEnv(TurnEnv[str, Any]):
         paraphrase: bool = False,
         render_mode: str | None = None,
     ) -> None:
-        _check_options(schema, protocol, comparator, schema_mode, boundary, actions, max_turns, max_rows_shown)
+        _check_options(schema, protocol, comparator, schema_mode, boundary, actions)
+        for name, value in (
+            ("max_turns", max_turns),
+            ("max_rows_shown", max_rows_shown),
+            ("max_observation_tokens", max_observation_tokens),
+        ):
+            if value < 1:
+                raise ConfigurationError(f"{name}={value} is too small: expected at least 1.")
+        if not seconds_per_query > 0:
+            raise ConfigurationError(f"seconds_per_query={seconds_per_query} is too short: expected more than 0.")
         self._dataset = load_tasks(dataset, databases=databases, engine=engine, engine_url=engine_url)
         super().__init__(tuple(self._dataset.tasks), render_mode)
         self._prefilled = schema == "prefilled"
@@ -215,7 +224,7 @@ class TrustSQLEnv(TurnEnv[str, Any]):
         session.turn += 1
         nothing = Response("", parsed.phase)
         if parsed.phase == "malformed":
-            text = prompts.complaint(parsed.problem, self._propose)
+            text = prompts.complaint(self._display.truncate(parsed.problem), self._propose)
             return None, self._answered(session, parsed, text, found, malformed=True)
         if wrong:
             text = f"Error: this task is about the database {session.task.database!r}; no other can be queried."
@@ -229,7 +238,7 @@ class TrustSQLEnv(TurnEnv[str, Any]):
             if outside:
                 found.append("generate_outside_proposal")
                 protocol.violations.append((session.turn - 1, found[-1]))
-                text = prompts.refusal(found, outside)
+                text = self._display.truncate(prompts.refusal(found, outside))
                 return None, self._answered(session, parsed, text, found)
         return parsed.sql, nothing
 
@@ -318,8 +327,6 @@ def _check_options(
     schema_mode: str,
     boundary: str,
     actions: str,
-    max_turns: int,
-    max_rows_shown: int,
 ) -> None:
     check_choice("schema", schema, ("hidden", "prefilled"))
     check_choice("protocol", protocol, PROTOCOLS)
@@ -327,6 +334,3 @@ def _check_options(
     check_choice("schema_mode", schema_mode, ("truematch", "totalmatch", "recall_then_precision_strict"))
     check_choice("boundary", boundary, ("last", "first"))
     check_choice("actions", actions, ("text", "structured"))
-    for name, value in (("max_turns", max_turns), ("max_rows_shown", max_rows_shown)):
-        if value < 1:
-            raise ConfigurationError(f"{name}={value} is too small: expected at least 1.")

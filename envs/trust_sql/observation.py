@@ -70,6 +70,11 @@ def _table(result: QueryResult, max_rows: int) -> str:
 
 
 def _cell(value: object) -> str:
+    kind = type(value)
+    if kind is int:
+        return str(value)
+    if kind is float:
+        return repr(value)
     if value is None:
         return "NULL"
     if isinstance(value, str):
@@ -77,7 +82,7 @@ def _cell(value: object) -> str:
     if isinstance(value, bytes):
         shown = value[:16].hex()
         return f"x'{shown}'" if len(value) <= 16 else f"x'{shown}…' ({len(value)} bytes)"
-    return repr(value) if isinstance(value, float) else str(value)
+    return str(value)
 
 
 def shown_rows(result: QueryResult, max_rows: int) -> tuple[Row, ...]:

@@ -89,7 +89,7 @@ def parse_structured(action: Any, propose: bool = True) -> ParsedTurn:
     phase = _phase_of(action.get("phase"))
     if phase is None or (phase == "propose" and not propose):
         legal = [name for name in PHASES if propose or name != "propose"]
-        return ParsedTurn("malformed", problem=f"phase={action.get('phase')!r} is none of {legal}")
+        return ParsedTurn("malformed", problem=f"phase={_shown(action.get('phase'))} is none of {legal}")
     if phase == "propose":
         return _proposal(action.get("schema", ""))
     sql = action.get("sql", "")
@@ -236,6 +236,11 @@ def _turn_check(phase: Phase, names: list[str], thoughts: tuple[int, int]) -> st
     if ACTION_NAMES.get(names[0]) != phase:
         return f"the action {names[0]!r} does not match its payload"
     return ""
+
+
+def _shown(value: Any) -> str:
+    """A name or number as written; of anything else only what it is, for its own text may be anything."""
+    return repr(value)[:80] if type(value) in (str, int, float, bool, type(None)) else f"({type(value).__name__})"
 
 
 def _phase_of(value: Any) -> Phase | None:

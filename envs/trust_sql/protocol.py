@@ -159,10 +159,12 @@ class Protocol:
             self.generated.append((turn, parsed.sql, len(self.proposals)))
         if not result.ran:
             return
-        self.observed.show(parsed.sql, shown)
+        if result.status == "ok":
+            self.observed.show(parsed.sql, shown)
         if parsed.phase == "explore":
             self.explorations += 1
-            self.explored.show(parsed.sql, shown)
+            # The header of a catalogue query names the catalogue's own columns, or what the agent called them.
+            self.explored.show(parsed.sql, shown.partition("\n")[2] if result.metadata_only else shown)
         elif parsed.phase == "generate":
             self.tested = parsed.sql
 

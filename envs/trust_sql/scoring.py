@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ EXECUTION_RIGHT = 1.0
 EXECUTION_RAN = 0.2
 FORMAT = 0.1
 _GOLDS_KEPT = 64
+# Explaining a statement names its tables and reads none. The quantifiers are possessive: time stays linear.
+_EXPLAIN = re.compile(r"(?>\s+|--[^\n]*+|/\*.*?\*/)*+explain\b", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class Scorer:
     def execution(self, task: TextToSQLTask, database: Database, answer: Answer) -> float:
         """Execution reward: 1 right, 0.2 a query over the database's tables that ran, 0 otherwise (section 10.1)."""
         if answer.result is None or not answer.result.ran or not self._reads_base_table(database, answer.result):
+            return 0.0
+        if _EXPLAIN.match(answer.sql or ""):
             return 0.0
         return EXECUTION_RIGHT if self.is_right(task, database, answer) else EXECUTION_RAN
 

@@ -49,7 +49,7 @@ def bundled_database(name: str, engine: str = "sqlite", url: str | None = None) 
     from fogline.simulators.databases.copying import copy_database
 
     if engine == "postgresql":
-        return copy_database(source, _with_schema(str(url), name))
+        return copy_database(source, _with_schema(str(url), name)).database
     digest = hashlib.sha256(bundled_file(name).read_bytes() + _COPY_VERSION.encode()).hexdigest()[:16]
     target = user_cache() / "databases" / f"{name}-{digest}.duckdb"
     if not target.exists():

@@ -46,8 +46,8 @@ class GoldOutcome:
 
     @property
     def lasting(self) -> bool:
-        """False for what a less loaded machine might change at once: memory and worker failures."""
-        return self.error_class != "resource"
+        """False for what a less loaded machine might change: time-outs, memory and worker failures."""
+        return self.error_class != "resource" and self.status != "timeout"
 
 
 class GoldCache:

@@ -202,7 +202,7 @@ class WorkerPool:
         Inside a running event loop it does not wait: those who hold the workers may need this very thread to give
         them back. A worker beyond the size is started instead, and ended when it comes back.
         """
-        worker = self._try_acquire(beyond_size=_in_event_loop())
+        worker = self._try_acquire() or self._try_acquire(beyond_size=_in_event_loop())
         while worker is None:
             turn = threading.Event()
             worker = self._try_acquire(waiter=lambda turn=turn: turn.set() or True)  # type: ignore[misc]

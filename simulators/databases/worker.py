@@ -45,21 +45,24 @@ def _serve(engine: Any) -> None:
     from fogline.simulators.databases.wire import HEADER_BYTES, encode
 
     databases: dict[int, Any] = {}
+    data = b""
     while True:
-        data = os.read(0, 65536)
-        if not data:
-            return
-        length = int.from_bytes(data[:HEADER_BYTES], "little") + HEADER_BYTES
-        while len(data) < length:
-            more = os.read(0, length - len(data))
+        # The beginning of the next message may have come along with the last one.
+        while len(data) < HEADER_BYTES or len(data) < int.from_bytes(data[:HEADER_BYTES], "little") + HEADER_BYTES:
+            more = os.read(0, 65536)
             if not more:
                 return
             data += more
-        message = marshal.loads(memoryview(data)[HEADER_BYTES:])
+        end = int.from_bytes(data[:HEADER_BYTES], "little") + HEADER_BYTES
+        message = marshal.loads(memoryview(data)[HEADER_BYTES:end])
+        data = data[end:]
         if message[0] == "run":
             database, limits = databases[message[1]], message[3]
             for statement in message[2]:
-                _write(encode(database.run(statement, limits)))
+                answer = database.run(statement, limits)
+                _write(encode(answer))
+                if answer[-1]:
+                    return
         elif message[0] == "open":
             try:
                 databases[message[1]] = engine.open(message[2])

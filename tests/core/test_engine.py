@@ -52,6 +52,9 @@ def misbehave(what):
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == "sleep":
         time.sleep(value)
+    if kind == "wait":
+        while not os.path.exists(value) or not os.path.getsize(value):
+            time.sleep(0.01)
     if kind == "stubborn":
         raise Stubborn(value, value)
     if kind == "closure":
@@ -211,9 +214,8 @@ def test_an_error_brings_the_workers_traceback(pool: Engine, jobs: Any) -> None:
 def test_an_abandoned_map_stops_its_work(jobs: Any, tmp_path: Path) -> None:
     note = tmp_path / "pid"
     with make_engine("process", workers=2) as engine:
-        outcomes = engine.map(jobs.misbehave, [("child", str(note)), ("value", 1)])
-        assert next(outcomes).unwrap() == 1
-        assert wait_until(lambda: note.exists() and note.read_text() != "")
+        outcomes = engine.map(jobs.misbehave, [("child", str(note)), ("wait", str(note))])
+        assert next(outcomes).unwrap() == str(note)
         pid = int(note.read_text())
         assert alive(pid)
         cast(Any, outcomes).close()

@@ -81,6 +81,8 @@ def test_a_perfect_episode_earns_everything(make_env: MakeEnv, task_id: str, pro
         ("PRAGMA table_info(customer)", 0.0),
         ("SELECT COUNT(*) FROM sqlite_master", 0.0),
         ("EXPLAIN SELECT * FROM customer", 0.0),
+        ("/* a */ -- b\n explain query plan SELECT * FROM customer", 0.0),
+        ("/* explain */ SELECT name FROM customer", 0.2),
         ("SELECT missing FROM customer", 0.0),
         ("SELECT * FROM nowhere", 0.0),
         ("SELEC 1", 0.0),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fogline.simulators.databases.enterprise import EnterpriseConfig, keyword_retriever, no_join_heuristic
-from fogline.simulators.databases.enterprise.baselines import same_word, split_identifier, stem
+from fogline.simulators.databases.enterprise.baselines import _freshness, same_word, split_identifier, stem
 from fogline.simulators.databases.enterprise.generate import Built, build_database
 from fogline.simulators.databases.records import Catalogue, Column, ForeignKey, SchemaSubset
 
@@ -52,6 +52,22 @@ def test_names_give_away_at_most_two_in_five_schemas(built: list[Built], baselin
     tables, exact, total = _rates(built, baseline)
     assert total >= 200
     assert exact <= tables <= 0.40
+
+
+def test_knowing_every_synonym_does_not_tell_which_copy_is_current(built: list[Built]) -> None:
+    """A guesser that knows what each table is about still has to choose within families, by marks and versions."""
+    chances = []
+    for item in built:
+        families = {placed.table.name.lower(): placed for placed in item.schema.entities.values()}
+        for gold in item.gold.values():
+            chance = 1.0
+            for placed in (families[table] for table in gold.tables if table in families):
+                freshness = {table.name: _freshness(split_identifier(table.name)) for table in placed.twins}
+                own = _freshness(split_identifier(placed.table.name))
+                rivals = sum(other == own for other in freshness.values())
+                chance *= 0.0 if max(freshness.values(), default=0.0) > own else 1.0 / (1 + rivals)
+            chances.append(chance)
+    assert 0.1 < sum(chances) / len(chances) <= 0.40
 
 
 def test_the_retriever_is_good_where_names_are_plain(tmp_path: Path) -> None:
