@@ -29,8 +29,8 @@ $(VENV)/.services: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@ $(VENV)/.dev $(VENV)/.base
 
 demo: $(VENV)/.base  ## Set up, play TRUST-SQL on Chinook, evaluate it, print the score table.
-	$(BIN)/fogline play TrustSQL-v0 --agent oracle --task chinook-001 -k 'databases=["chinook"]'
-	$(BIN)/fogline eval TrustSQL-v0 --agent heuristic --agent oracle --store runs/demo.db
+	$(BIN)/fogline play TrustSQL-v0 --agent oracle --task chinook-003
+	$(BIN)/fogline eval TrustSQL-v0 --agent oracle --store runs/demo.db
 
 test: $(VENV)/.dev lint types layers unit  ## Set up, then lint, types, layers, tests.
 

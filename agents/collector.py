@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fogline.agents.agent import Agent, Decision, SeatView
 from fogline.agents.rollout import Assignment, Rollout, make_rollout
+
 if TYPE_CHECKING:
     from fogline.core.engine import Engine
 from fogline.core.episode import Episode, Failure, Status
@@ -280,8 +281,8 @@ class _Scheduler:
     def _step(self, rollout: Rollout, decisions: Sequence[Decision]) -> None:
         action = rollout.action(decisions)
         if rollout.step_async is not None:
-            step = asyncio.get_running_loop().create_task(rollout.step_async(action))
-            self._wait_for(step, rollout, self._stepped, rollout)
+            task = asyncio.get_running_loop().create_task(rollout.step_async(action))
+            self._wait_for(task, rollout, self._stepped, rollout)
             return
         if rollout.blocking:
             step = self._in_thread(partial(rollout.env.step, action))

@@ -250,7 +250,8 @@ class _Reader:
             outcome_classes=_sorted(self._classes),
             incidents=_sorted(self._incidents),
             failures=[
-                FailureCount(*kind, count, self._examples[kind]) for kind, count in _sorted(self._failures).items()
+                FailureCount(status, kind, count, self._examples[status, kind])
+                for (status, kind), count in _sorted(self._failures).items()
             ],
             voting_tasks=sum(any(sample.answer for sample in own.values()) for own in self._samples.values()),
             usage=_total(self._usages),

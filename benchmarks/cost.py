@@ -47,17 +47,17 @@ class CostEstimate:
 
     def __str__(self) -> str:
         """A few lines for a terminal."""
-        lines = [f"Episodes to play: {self.episodes} ({self.finished} are finished already)."]
+        lines = [f"Episodes to play: {self.episodes:,} ({self.finished:,} are finished already)."]
         if self.calls == 0:
             lines.append("This agent calls no model.")
         elif self.calls is None:
             lines.append("Model calls: cannot say. Price unknown.")
         else:
             bound = "at most" if self.bounded else "about"
-            lines.append(f"Model calls: at most {self.calls}.")
-            tokens = f"{bound} {self.prompt_tokens} prompt, {bound} {self.completion_tokens} completion"
+            lines.append(f"Model calls: at most {self.calls:,}.")
+            tokens = f"{bound} {self.prompt_tokens:,} prompt, {bound} {self.completion_tokens:,} completion"
             lines.append(f"Tokens: {tokens}.")
-            price = "price unknown" if self.cost is None else f"{bound} {self.cost:.4f} {self.currency}"
+            price = "price unknown" if self.cost is None else f"{bound} {self.cost:,.4f} {self.currency}"
             lines.append(f"Price: {price}.")
         return "\n".join([*lines, *self.notes])
 

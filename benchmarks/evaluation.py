@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import count
 from time import perf_counter
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -180,7 +180,7 @@ async def evaluate_async(
             episodes = _episodes(config, plan, agent, engine, finished)
             async with aclosing(episodes), Recorder(store, run_id, cell_key) as recorder:
                 async for episode in episodes:
-                    recorder.add(episode)
+                    await recorder.add(episode)
                     counter.count(episode.scored)
         wall_s = perf_counter() - began
         stored = (item.episode for item in store.episodes(cell_key=cell_key))
@@ -191,7 +191,7 @@ async def evaluate_async(
 def _episodes(
     config: EvalConfig, plan: Plan, agent: Agent, engine: Engine | None, finished: set[tuple[str, int]]
 ) -> AsyncGenerator[Episode, None]:
-    return collect(
+    episodes = collect(
         partial(make_environment, config.env, config.env_kwargs),
         agent,
         plan.assignments(),
@@ -201,6 +201,7 @@ def _episodes(
         retries=config.retries,
         finished=finished,
     )
+    return cast("AsyncGenerator[Episode, None]", episodes)  # so that it can be closed where the play is interrupted
 
 
 def make_plan(config: EvalConfig) -> Plan:

@@ -9,12 +9,15 @@ from typing import Self
 from fogline.core.episode import Episode
 from fogline.core.store import RunStore
 
+MOST_WAITING = 8
+"""Episodes that may wait for a commit to end; more of them hold the play up."""
+
 
 class Recorder:
     """Commits each episode at once, and together with those that ended during the last commit.
 
-    So a kill loses no more than the episodes in flight and one commit, and a fast run is not held up by
-    a commit per episode.
+    So a kill loses no more than the episodes in flight and the few that a commit is busy with, and a fast run is
+    not held up by a commit per episode.
 
     Args:
         store: Where to.
@@ -28,6 +31,7 @@ class Recorder:
         self._cell_key = cell_key
         self._waiting: list[Episode] = []
         self._wake = asyncio.Event()
+        self._room = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
 
@@ -45,22 +49,36 @@ class Recorder:
         if self._task is not None:
             await self._task
 
-    def add(self, episode: Episode) -> None:
-        """Hand an episode over.
+    async def add(self, episode: Episode) -> None:
+        """Hand an episode over, and wait where the store is slower than the play.
 
         Raises:
             StoreError: If an earlier commit failed.
             StoreUnavailable: Likewise.
         """
-        if self._task is not None and self._task.done():
-            self._task.result()
         self._waiting.append(episode)
         self._wake.set()
+        # An environment that computes never waits: without this, nothing would be written before all is played.
+        await asyncio.sleep(0)
+        while len(self._waiting) > MOST_WAITING:
+            self._room.clear()
+            await self._room.wait()
+        if self._task is not None and self._task.done():
+            self._task.result()
 
     async def _write(self) -> None:
+        try:
+            await self._write_all()
+        finally:
+            # After a failure nobody makes room any more: whoever waits for it is to meet the failure instead.
+            self._waiting.clear()
+            self._room.set()
+
+    async def _write_all(self) -> None:
         while True:
             if self._waiting:
                 batch, self._waiting = self._waiting, []
+                self._room.set()
                 await asyncio.to_thread(self._store.add_episodes, self._run_id, self._cell_key, batch)
             elif self._closing:
                 return

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fogline.cli import arguments
 from fogline.cli.console import console, print_error, print_json
 
 if TYPE_CHECKING:
@@ -20,13 +21,18 @@ _STYLES = {"PASS": "green", "FAIL": "red", "": ""}
 
 
 def bench(
-    only: list[str] | None = typer.Option(
-        None, metavar="NAME", help="sql-step, sql-peer, text-step, import or waiting. Repeat for more. (default: all)"
-    ),
-    quick: bool = typer.Option(False, "--quick", help="Short rounds, to see that everything runs; figures are rough."),
-    output: Path | None = typer.Option(None, help="Also write the result here, as JSON."),
-    strict: bool = typer.Option(False, "--strict", help="Exit with 1 when a target is missed."),
-    as_json: bool = typer.Option(False, "--json", help="The result as JSON on standard output."),
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="sql-step, sql-peer, text-step, import or waiting. Repeat for more. (default: all)"
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Short rounds, to see that everything runs; figures are rough.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the result here, as JSON.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when a target is missed.")] = False,
+    as_json: arguments.Json = False,
 ) -> None:
     """Measure fogline's speed against named peers and raw costs, side by side on this machine.
 
@@ -80,13 +86,13 @@ def _table(name: str, findings: Sequence[Finding]) -> Any:
 
     first = findings[0]
     right = {"justify": "right"}
-    columns: list[Any] = [
-        "Case", (f"fogline, {first.unit}", right), (f"Peer, {first.unit}", right), ("Ratio", right), "Seen", "Expected", ""
-    ]
+    columns: list[Any] = ["Case", (f"fogline, {first.unit}", right), (f"Peer, {first.unit}", right), ("Ratio", right)]
+    columns += ["Seen", "Expected", ""]
     peers = " or ".join(dict.fromkeys(finding.peer for finding in findings))
     seen = " or ".join(dict.fromkeys(finding.quantity for finding in findings))
     title = f"{name}: {first.subject} beside {peers}; seen: {seen}"
-    return table(title, columns, [(*_cells(finding), Text(finding.verdict, style=_STYLES[finding.verdict])) for finding in findings])
+    rows = [(*_cells(finding), Text(finding.verdict, style=_STYLES[finding.verdict])) for finding in findings]
+    return table(title, columns, rows)
 
 
 def _cells(finding: Finding) -> tuple[str, ...]:

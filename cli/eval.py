@@ -71,7 +71,8 @@ def _settings(config: Path | None, flags: dict[str, Any], agents: list[str] | No
     from fogline.cli.options import build_config, read_config_file
 
     file = read_config_file(config)
-    built = [build_config(EvalConfig, file, {**flags, "agent": agent}) for agent in agents or [None]]
+    names: list[str | None] = [*agents] if agents else [None]
+    built = [build_config(EvalConfig, file, {**flags, "agent": name}) for name in names]
     for settings in built[1:]:
         make_plan(settings)
     return built
@@ -94,9 +95,8 @@ def _play(settings: EvalConfig) -> EvalReport:
         try:
             return run(settings, progress=tell, command=command_line())
         except KeyboardInterrupt:
-            print_note(
-                f"{last.done} of {last.total} episodes are in {settings.store}; the same command goes on from there."
-            )
+            again = "; the same command goes on from there" if settings.resume else ""
+            print_note(f"{last.done} of {last.total} episodes are in {settings.store}{again}.")
             raise
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def show_report(report: EvalReport) -> None:
     """Print one agent's scores, breakdowns, failures, and where everything is kept."""
     out, summary = console(), report.summary
-    out.print(tables.score_table(f"{report.config.env} · {clean(report.config.agent)} · {_size(report)}", summary))
+    if summary.scored:
+        out.print(tables.score_table(f"{report.config.env} · {clean(report.config.agent)} · {_size(report)}", summary))
     for made in tables.group_tables(summary):
         out.print(made)
     if summary.outcome_classes:
@@ -97,7 +98,8 @@ def _kept(reports: Sequence[EvalReport]) -> list[str]:
     runs = [report.run_id for report in reports]
     name = f"run {runs[0]}" if len(runs) == 1 else "runs " + ", ".join(runs)
     which = f" --run {runs[0]}" if len(runs) == 1 else ""
+    again = " The same command shows this again and plays nothing twice." if reports[0].config.resume else ""
     return [
-        f"Kept in {store} as {name}. The same command shows this again and plays nothing twice.",
+        f"Kept in {store} as {name}.{again}",
         f"Export: fogline export {store} FOLDER{which}",
     ]

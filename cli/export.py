@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,7 +35,7 @@ def export(
     if as_json:
         print_json([{"file": str(folder / name), "rows": count, "bytes": size} for name, count, size in rows])
     else:
-        columns = ["File", ("Rows", {"justify": "right"}), ("Bytes", {"justify": "right"})]
+        columns: list[Any] = ["File", ("Rows", {"justify": "right"}), ("Bytes", {"justify": "right"})]
         console().print(table(f"Written to {folder}", columns, rows))
         query = f"SELECT task_id, avg(reward) FROM '{folder / 'episodes.parquet'}' WHERE latest GROUP BY task_id"
         console().print(f'Look at it: python -c "import duckdb; print(duckdb.sql(\\"{query}\\"))"', soft_wrap=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "bright_cyan", "bright_magenta")
 _MALFORMED = "red"
+_LONGEST_TEXT = 32
 
 
 def play(
@@ -149,8 +150,12 @@ def _with_clean_screen(config: PlayConfig) -> PlayConfig:
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
-    """Numbers and short texts of a mapping in one line."""
-    plain = {name: value for name, value in values.items() if isinstance(value, (bool, int, float, str))}
+    """Numbers and short texts of a mapping in one line; --json has the rest."""
+    plain = {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= _LONGEST_TEXT)
+    }
     return ", ".join(
         f"{name}={value:g}" if type(value) is float else f"{name}={value}" for name, value in plain.items()
     )

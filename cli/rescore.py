@@ -19,8 +19,9 @@ _LABELS = {
     "reward": "Reward",
     "ves": "VES",
     "r_ves": "R-VES",
+    "time_ratio": "Gold time / answer's time",
 }
-_PLAIN = {"reward"}
+_PLAIN = {"reward", "time_ratio"}
 
 
 def rescore(

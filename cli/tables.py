@@ -95,7 +95,7 @@ def failure_table(failures: Sequence[FailureCount]) -> Table:
         ("For example", {"ratio": 1}),
     ]
     rows = [(item.status, item.kind, item.episodes, item.example) for item in failures]
-    return table("Failures (only agent_error is scored)", columns, rows)
+    return table("Failures: agent_error counts as wrong, the others enter no average", columns, rows)
 
 
 def _measure_row(measure: MeasureSummary, k: int, several: bool) -> list[str]:

@@ -78,6 +78,9 @@ class Engine(Protocol):
     ) -> Iterator[Outcome[Result]]:
         """Yield one outcome an item as they complete; :func:`ordered` restores the order of the input.
 
+        Workers get their next item while the caller waits for an outcome: between two outcomes each finishes
+        what it has, and no more.
+
         Args:
             function: What to do; on other engines than inline, defined at the top level of a module.
             items: Its arguments, as many as there are; read no faster than workers are free.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ class UnicodeText(Space[str]):
         high = np.array([last for _, last in _RANGES])[blocks]
         return "".join(map(chr, (low + np.floor(offsets * (high - low + 1))).astype(int).tolist()))
 
-    def to_jsonable(self, sample_n: Sequence[str]) -> list[str]:
+    def to_jsonable(self, sample_n: Iterable[str]) -> list[str]:
         """JSON form of a batch: the strings themselves."""
         return list(sample_n)
 

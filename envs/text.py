@@ -56,7 +56,8 @@ class TurnEnv(gymnasium.Env[ObservationT, ActionT], Generic[ObservationT, Action
         blocking: True when a step may wait for something outside Python; collectors then step it off the event loop.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 4}
+    # Gymnasium declares it on the instance.
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012
     reward_scheme: ClassVar[RewardScheme] = RewardScheme()
     simulator_version: ClassVar[str] = "1"
     blocking: ClassVar[bool] = False
@@ -122,7 +123,7 @@ class TurnEnv(gymnasium.Env[ObservationT, ActionT], Generic[ObservationT, Action
         """Turn a response into Gymnasium's five-tuple: the weighted sum and ``info``."""
         observation, phase, terms, malformed, outcome, metrics, truncated, extra = response
         self._last = (action, observation)
-        info: dict[str, Any] = {"terms": terms, "phase": phase, "malformed": malformed}
+        info: dict[str, Any] = {"terms": dict(terms), "phase": phase, "malformed": malformed}
         if extra:
             info.update(extra)
         reward = self.reward_scheme.of_turn(terms) if terms else 0.0
@@ -138,7 +139,7 @@ class TurnEnv(gymnasium.Env[ObservationT, ActionT], Generic[ObservationT, Action
         call = json.dumps({"name": name, "arguments": dict(arguments)}, ensure_ascii=False)
         return f"<tool_call>{call}</tool_call>"
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """The last action and observation as text, in ``render_mode="ansi"``."""
         if self.render_mode is None:
             return None

@@ -60,7 +60,7 @@ class OracleAgent:
             table, _, column = name.partition(".")
             columns.setdefault(table, []).append(column)
         catalogue = CatalogueQueries(_engine(view))
-        plan = [("explore_schema", {"sql": catalogue.tables(tables)})]
+        plan: list[tuple[str, dict[str, Any]]] = [("explore_schema", {"sql": catalogue.tables(tables)})]
         plan += [("explore_schema", {"sql": sql}) for sql in catalogue.columns(columns)]
         if any(tool["function"]["name"] == "propose_schema" for tool in view.tools):
             plan.append(("propose_schema", {"tables": tables, "columns": columns}))
@@ -250,7 +250,11 @@ def _question(view: SeatView) -> str:
 
 
 def _words(text: str) -> frozenset[str]:
-    return frozenset(word.lower().rstrip("s") for word in _WORD.findall(text))
+    return frozenset(_singular(word.lower()) for word in _WORD.findall(text))
+
+
+def _singular(word: str) -> str:
+    return f"{word[:-3]}y" if word.endswith("ies") else word.rstrip("s")
 
 
 def _overlap(question: frozenset[str], name: str) -> float:

@@ -59,7 +59,7 @@ class FoglineStep:
 
         import fogline.envs  # noqa: F401  (registers the environment)
 
-        self.name = form
+        self.name: str = form
         self._form = form
         self._database = next(iter(ground.dataset.databases))
         self._env: Any = gymnasium.make(
@@ -107,7 +107,8 @@ class FoglineStep:
         self.prepare(0)
         observation, _, _, _, info = self.call(0)
         if info["status"] not in ("ok", "empty") or info["phase"] != phase or info["violations"]:
-            raise MeasurementFailed(f"a {phase} step of TrustSQL-v0 ({self._form}) went wrong: {info}, {observation[:200]!r}.")
+            shown = observation[:200]
+            raise MeasurementFailed(f"a {phase} step of TrustSQL-v0 ({self._form}) went wrong: {info}, {shown!r}.")
 
 
 class SkyRLStep:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from typing import NamedTuple
 
 from fogline.benchmarks.speed.report import Effort, Finding, Target
@@ -16,7 +17,6 @@ NO_MODULES = Target("at most", 0.0)
 HEAVY = ("torch", "transformers", "openai", "sqlalchemy", "sqlglot", "duckdb", "pandas", "lightgbm", "ray", "plotly")
 """Packages that importing the environments must not load."""
 
-_IMPORTS_PER_SECOND = 10
 _SCRIPT = """
 import json, sys, time
 user_and_system = time.process_time()
@@ -35,16 +35,14 @@ class Import(NamedTuple):
 
 def run(effort: Effort) -> list[Finding]:
     """Measure both imports in turn."""
-    rounds = max(effort.rounds, int(effort.rounds * effort.seconds * _IMPORTS_PER_SECOND / 2))
-    imports = alternate({name: lambda name=name: fresh_import(name) for name in ("gymnasium", "fogline.envs")}, rounds)  # type: ignore[misc]
+    imports = alternate({name: partial(fresh_import, name) for name in ("gymnasium", "fogline.envs")}, effort.rounds)
     ours, theirs = imports["fogline.envs"], imports["gymnasium"]
     mine, his = [item.seconds for item in ours], [item.seconds for item in theirs]
     loaded = sorted({name for item in ours for name in item.loaded})
+    ratio, count = Spread.of([a / b for a, b in zip(mine, his, strict=True)]), Spread.of([len(loaded)])
     return [
-        _finding("time", "CPU time ratio", mine, his, Spread.of([a / b for a, b in zip(mine, his, strict=True)]), "×", RATIO),
-        _finding(
-            "heavy packages loaded", "packages", mine, his, Spread.of([len(loaded)]), "", NO_MODULES, ", ".join(loaded)
-        ),
+        _finding("time", "CPU time ratio", mine, his, ratio, "×", RATIO),
+        _finding("heavy packages loaded", "packages", mine, his, count, "", NO_MODULES, ", ".join(loaded)),
     ]
 
 
@@ -62,7 +60,14 @@ def fresh_import(package: str) -> Import:
 
 
 def _finding(
-    case: str, quantity: str, mine: list[float], his: list[float], seen: Spread, unit: str, target: Target, note: str = ""
+    case: str,
+    quantity: str,
+    mine: list[float],
+    his: list[float],
+    seen: Spread,
+    unit: str,
+    target: Target,
+    note: str = "",
 ) -> Finding:
     return Finding(
         benchmark=NAME,

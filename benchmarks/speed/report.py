@@ -62,7 +62,7 @@ class Finding:
 
     @property
     def ratio(self) -> float:
-        """fogline's median over the peer's."""
+        """The median of fogline over that of the peer."""
         return self.subject_value.median / self.peer_value.median
 
     @property
@@ -138,13 +138,13 @@ class Effort:
         seconds: Rough time of one subject in one round.
     """
 
-    rounds: int = 7
-    seconds: float = 0.5
+    rounds: int = 15
+    seconds: float = 0.2
 
     def calls(self, seconds_per_call: float, least: int = 3, most: int = 400) -> int:
-        """Calls of one round, given the rough time of one."""
+        """Calls of one round, given the rough time of one in seconds."""
         return max(least, min(most, int(self.seconds / seconds_per_call)))
 
 
 FULL = Effort()
-QUICK = Effort(rounds=3, seconds=0.1)
+QUICK = Effort(rounds=3, seconds=0.05)

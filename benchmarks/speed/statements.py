@@ -96,7 +96,8 @@ class Ground:
 def statement_classes(ground: Ground) -> list[StatementClass]:
     """Every class, those of a set cost calibrated on this machine now."""
     with ground.connect() as connection:
-        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1")]
+        named = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        tables = [name for (name,) in named]
         metadata = [f'PRAGMA table_info("{table}")' for table in tables]
         point = [f"SELECT * FROM Track WHERE TrackId = {number}" for number in range(1, 1001)]
         page = [

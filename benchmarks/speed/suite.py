@@ -47,7 +47,7 @@ class SpeedConfig(BaseModel):
         return names
 
 
-def run_suite(config: SpeedConfig, on_progress: OnProgress = lambda done, total, name: None, command: str = "") -> SpeedReport:
+def run_suite(config: SpeedConfig, on_progress: OnProgress | None = None, command: str = "") -> SpeedReport:
     """Measure, benchmark after benchmark.
 
     Args:
@@ -66,7 +66,8 @@ def run_suite(config: SpeedConfig, on_progress: OnProgress = lambda done, total,
     findings: list[Finding] = []
     failures: dict[str, str] = {}
     for done, name in enumerate(names):
-        on_progress(done, len(names), name)
+        if on_progress is not None:
+            on_progress(done, len(names), name)
         try:
             findings.extend(import_module(BENCHMARKS[name]).run(effort))
         except FoglineError as error:

@@ -43,7 +43,8 @@ class TrivialText(TurnEnv[str, str]):
         turns: Length of an episode.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 4, "name": "TrivialText"}
+    # Gymnasium declares it on the instance.
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4, "name": "TrivialText"}  # noqa: RUF012
     reward_scheme: ClassVar[RewardScheme] = RewardScheme(turn={"progress": 1.0}, session={"success": 1.0})
 
     def __init__(self, turns: int) -> None:

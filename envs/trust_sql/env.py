@@ -72,7 +72,7 @@ class TrustSQLEnv(TurnEnv[str, Any]):
         ConfigurationError: For an unknown choice, an empty data set, or options that do not fit together.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 4, "name": "TrustSQL-v0"}
+    metadata: dict[str, Any] = {**TurnEnv.metadata, "name": "TrustSQL-v0"}  # noqa: RUF012
     reward_scheme: ClassVar[RewardScheme] = RewardScheme(session={"execution": 1.0, "format": 1.0, "schema": 0.0})
     simulator_version: ClassVar[str] = "trust-sql-1"
     blocking: ClassVar[bool] = True

@@ -245,7 +245,7 @@ def _shown(value: Any) -> str:
 
 def _phase_of(value: Any) -> Phase | None:
     if isinstance(value, str):
-        return value if value in PHASES else ACTION_NAMES.get(value)  # type: ignore[return-value]
+        return value if value in PHASES else ACTION_NAMES.get(value)
     try:
         index = int(value)
     except (TypeError, ValueError, OverflowError):

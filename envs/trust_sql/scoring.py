@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fogline.core.errors import DataError
 from fogline.envs.trust_sql.metrics import soft_f1_of
 from fogline.envs.trust_sql.protocol import Protocol, missing
 from fogline.envs.trust_sql.taxonomy import error_class
@@ -57,11 +58,20 @@ class Scorer:
         self._suites: dict[str, list[Database]] = {}
 
     def gold(self, task: TextToSQLTask, database: Database) -> tuple[QueryResult, SchemaSubset]:
-        """Gold result and gold schema of a task."""
+        """Gold result and gold schema of a task.
+
+        Raises:
+            DataError: The gold statement fails; nothing can be scored against it.
+        """
         known = self._golds.get(task.task_id)
         if known is None:
             schema = task.gold_schema or gold_schema(task.gold_sql, database.catalogue(), database.dialect)
             known = database.execute(task.gold_sql, self.limits), schema
+            if not known[0].ran:
+                raise DataError(
+                    f"the gold SQL of task {task.task_id!r} fails ({known[0].status}: {known[0].message}): expected one "
+                    "that runs. Load the data set with validate=True, which drops such records, or raise seconds_per_query."
+                )
             self._golds[task.task_id] = known
             if len(self._golds) > _GOLDS_KEPT:
                 self._golds.popitem(last=False)
@@ -78,7 +88,7 @@ class Scorer:
     def is_right(self, task: TextToSQLTask, database: Database, answer: Answer) -> bool:
         """Whether predicted and gold results are equal under the comparator, over the whole suite for ``spider``."""
         gold, _ = self.gold(task, database)
-        if answer.result is None or not gold.ran:
+        if answer.result is None:
             return False
         if self.comparator == "spider":
             populations = [database, *self._populations(database)]

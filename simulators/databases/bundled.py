@@ -1,66 +1,88 @@
-"""The databases that come with fogline: Chinook and Northwind (both MIT), on any of the three engines."""
+"""The databases that ship with fogline, Chinook and Northwind, on each engine."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
 
 from fogline.core.errors import ConfigurationError, check_choice
-from fogline.simulators.databases.gold_cache import user_cache
 from fogline.simulators.databases.records import DatabaseRef
 
-BUNDLED = ("chinook", "northwind")
+BUNDLED_DATABASES = ("chinook", "northwind")
 ENGINES = ("sqlite", "duckdb", "postgresql")
-_DATA = Path(__file__).with_name("data")
-_COPY_VERSION = "1"
 
-
-def bundled_file(name: str) -> Path:
-    """Path of the packaged SQLite file.
-
-    Raises:
-        ConfigurationError: If there is no such database.
-    """
-    check_choice("the bundled database", name, BUNDLED)
-    return _DATA / name / f"{name}.sqlite"
+COPY_VERSION = 1
+"""Raised when copies are made in another way, so that older ones are made anew."""
 
 
 def bundled_database(name: str, engine: str = "sqlite", url: str | None = None) -> DatabaseRef:
-    """Refer to a bundled database.
+    """Return a bundled database on ``engine``, copying it there first where need be.
 
     Args:
-        name: ``"chinook"`` or ``"northwind"``.
-        engine: ``"sqlite"`` is the packaged file. ``"duckdb"`` is copied from it once, into the user's cache folder.
-            ``"postgresql"`` is copied into a schema of that name in the database at ``url``.
-        url: Only for ``"postgresql"``: a role that may create the schema.
+        name: ``chinook`` or ``northwind``.
+        engine: ``sqlite`` is the packaged file; ``duckdb`` is made from it once, in the user's cache folder
+            (``$FOGLINE_CACHE``, else ``fogline`` in ``$XDG_CACHE_HOME`` or ``~/.cache``); ``postgresql`` is copied
+            into the database of ``url``, as a schema called ``name``.
+        url: ``postgresql://`` URL of a role that may create the schema, or that may read it once it is there.
 
     Raises:
-        ConfigurationError: For an unknown name or engine, or a ``url`` that is missing or means nothing.
+        ConfigurationError: An unknown name or engine, or ``postgresql`` without ``url``.
+        DatabaseUnavailable: The server refuses the connection.
     """
+    check_choice("name", name, BUNDLED_DATABASES)
     check_choice("engine", engine, ENGINES)
-    source = DatabaseRef(name, f"sqlite:///{bundled_file(name)}")
-    if (url is None) == (engine == "postgresql"):
-        raise ConfigurationError(f"url={url!r} does not fit engine={engine!r}: expected a url for 'postgresql' and none otherwise.")
+    source = Path(__file__).parent / "data" / name / f"{name}.sqlite"
+    ref = DatabaseRef(name, f"sqlite:///{source}")
     if engine == "sqlite":
-        return source
+        return ref
+    key = f"{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}-{COPY_VERSION}"
+    if engine == "duckdb":
+        return DatabaseRef(name, f"duckdb:///{_duckdb_copy(ref, key)}")
+    if url is None:
+        raise ConfigurationError(
+            "engine='postgresql' needs a server: pass url='postgresql://USER:PASSWORD@HOST/DATABASE'."
+        )
+    return DatabaseRef(name, _postgresql_copy(ref, key, url))
+
+
+def _duckdb_copy(ref: DatabaseRef, key: str) -> Path:
+    import duckdb
+
     from fogline.simulators.databases.copying import copy_database
+    from fogline.simulators.databases.gold_cache import user_cache
 
-    if engine == "postgresql":
-        return copy_database(source, _with_schema(str(url), name)).database
-    digest = hashlib.sha256(bundled_file(name).read_bytes() + _COPY_VERSION.encode()).hexdigest()[:16]
-    target = user_cache() / "databases" / f"{name}-{digest}.duckdb"
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            place = Path(folder) / target.name
-            copy_database(source, f"duckdb:///{place}")
-            os.replace(place, target)  # noqa: PTH105 - atomic: a second process building the same file is harmless
-    return DatabaseRef(name, f"duckdb:///{target}")
+    folder = user_cache() / "databases" / f"{key}-duckdb-{duckdb.__version__}"
+    path = folder / f"{ref.name}.duckdb"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        # Built beside its place and renamed, so that no other process ever sees half a database.
+        work = Path(tempfile.mkdtemp(prefix=".building-", dir=folder))
+        try:
+            unfinished = work / path.name
+            copy_database(ref, f"duckdb:///{unfinished}")
+            os.replace(unfinished, path)  # noqa: PTH105
+        finally:
+            shutil.rmtree(work)
+    return path
 
 
-def _with_schema(url: str, name: str) -> str:
-    separator = "&" if "?" in url else "?"
-    return f"{url}{separator}options={quote(f'-csearch_path={name}')}"
+def _postgresql_copy(ref: DatabaseRef, key: str, url: str) -> str:
+    from fogline.simulators.databases.copy_targets import COPY_COMMENT, connect_postgresql, with_search_path
+    from fogline.simulators.databases.copying import copy_database, quoted
+
+    label = f"{COPY_COMMENT}: {ref.name} {key}"
+    with connect_postgresql(url) as connection:
+        found = connection.execute(
+            "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s", (ref.name,)
+        ).fetchone()
+    if found is not None and found[0] == label:
+        return with_search_path(url, ref.name)
+    copy = copy_database(ref, url, schema=ref.name)
+    with connect_postgresql(url) as connection:
+        comment: Any = f"COMMENT ON SCHEMA {quoted(ref.name)} IS '{label}'"
+        connection.execute(comment)
+    return copy.url

@@ -11,6 +11,7 @@ from fogline.simulators.databases.records import (
     DatabaseUnavailable,
     ForeignKey,
     QueryLimits,
+    QueryResult,
     Row,
 )
 
@@ -93,9 +94,9 @@ def read_catalogue(database: Database) -> Catalogue:
     elif columns.ran and not columns.truncated:
         rows = list(columns.rows)
     else:
-        raise DatabaseUnavailable(f"the schema of {database.ref.name!r} cannot be read: {columns.message or columns.status}")
+        raise _unreadable(database, columns)
     if not keys.ran:
-        raise DatabaseUnavailable(f"the foreign keys of {database.ref.name!r} cannot be read: {keys.message}")
+        raise _unreadable(database, keys)
     return _catalogue(rows, keys.rows)
 
 
@@ -103,8 +104,9 @@ def _sqlite_one_by_one(database: Database) -> list[Row]:
     """Describe each table on its own: one broken view fails the statement that describes all."""
     names = database.execute(_SQLITE_NAMES, _LIMITS)
     if not names.ran:
-        raise DatabaseUnavailable(f"the schema of {database.ref.name!r} cannot be read: {names.message or names.status}")
-    statements = [f"SELECT name, type, pk > 0 FROM pragma_table_xinfo({_literal(name)}) WHERE hidden <> 1" for name, _ in names.rows]
+        raise _unreadable(database, names)
+    describe = "SELECT name, type, pk > 0 FROM pragma_table_xinfo({}) WHERE hidden <> 1"
+    statements = [describe.format(_literal(name)) for name, _ in names.rows]
     rows: list[Row] = []
     for (name, is_view), found in zip(names.rows, database.execute_many(statements, _LIMITS), strict=True):
         rows.extend((name, is_view, *column) for column in found.rows)
@@ -133,6 +135,11 @@ def _foreign_key(row: Row, tables: Mapping[str, Sequence[Column]]) -> ForeignKey
         primary = [listed.name for listed in lowered.get(parent.lower(), ()) if listed.primary_key]
         parent_column = primary[place[0]] if place[0] < len(primary) else ""
     return ForeignKey(table, column, parent, parent_column)
+
+
+def _unreadable(database: Database, result: QueryResult) -> DatabaseUnavailable:
+    reason = result.message or result.status
+    return DatabaseUnavailable(f"the schema of {database.ref.name!r} cannot be read: {reason}")
 
 
 def _literal(text: str) -> str:

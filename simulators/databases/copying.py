@@ -1,354 +1,318 @@
-"""Copying a SQLite database to DuckDB or PostgreSQL: the same tables, rows, keys, and the views that translate.
+"""Copying a SQLite database to DuckDB or PostgreSQL: tables, rows, keys, and the views that translate.
 
-Numbers keep their exactness, text stays text, and so do dates, which SQLite keeps as ISO text: a portable query then gives
-the same answer on every engine.
+Types: INTEGER becomes BIGINT, NUMERIC(p, s) DECIMAL(p, s), REAL and bare NUMERIC DOUBLE PRECISION, BLOB stays binary,
+everything else text. Dates and times stay the ISO text that SQLite keeps, so that the same gold statement means the
+same on every engine. SQLite lets any value into any column: each column is checked, and one whose values do not fit
+is copied as the narrowest type that holds them all, text at last.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from decimal import Decimal
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from fogline.core.errors import ConfigurationError, DataError, missing_dependency
-from fogline.simulators.databases.executor import Database
+from fogline.core.errors import ConfigurationError
 from fogline.simulators.databases.locations import locate
-from fogline.simulators.databases.records import Catalogue, Column, DatabaseRef, ForeignKey
+from fogline.simulators.databases.records import Catalogue, DatabaseRef
 
-DECIMAL = "DECIMAL(18,4)"
-"""What a NUMERIC column without precision becomes: money with two places to spare."""
+if TYPE_CHECKING:
+    from fogline.simulators.databases.copy_targets import Target
 
-_PRECISION = re.compile(r"(?:NUMERIC|DECIMAL)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)", re.IGNORECASE)
-_SEARCH_PATH = re.compile(r"search_path(?:=|%3D)([A-Za-z_]\w*)")
+CHUNK_ROWS = 20_000
+MAX_PRECISION = 38
+
+_DECIMAL = re.compile(r"(?:NUMERIC|DECIMAL)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)")
 
 
 @dataclass(frozen=True, slots=True)
-class CopyReport:
-    """What a copy holds.
+class LeftOut:
+    """Something of the source that the copy lacks or holds in another way.
 
     Attributes:
-        database: The copy.
-        rows: Rows copied, by table.
-        retyped: Columns whose values do not fit the declared type, with the type that they got instead.
-        left_out: Views and references that have no counterpart there, with the reason.
+        kind: ``type`` (a column is stored as another type), ``text`` (characters were replaced), ``primary key``,
+            ``foreign key`` or ``view``.
+        name: The table, view or column.
+        reason: Why.
     """
 
-    database: DatabaseRef
-    rows: dict[str, int] = field(default_factory=dict)
-    retyped: dict[str, str] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
+    kind: str
+    name: str
+    reason: str
 
 
-class Target(Protocol):
-    """Where tables are created and rows are put."""
+@dataclass(frozen=True, slots=True)
+class TargetColumn:
+    """A column as it is created: name, SQL type, the SQLite expression that reads it."""
 
-    def run(self, statement: str) -> None:
-        """Execute one statement."""
-        ...
-
-    def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Iterable[tuple[Any, ...]]) -> int:
-        """Put ``rows`` into ``table`` with ``columns`` (name, type); return how many."""
-        ...
+    name: str
+    type: str
+    source: str
 
 
-def copy_database(source: DatabaseRef, target_url: str) -> CopyReport:
-    """Copy a SQLite database.
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One foreign key: columns of a table that refer to the primary key of another."""
+
+    columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
+
+
+@dataclass
+class TablePlan:
+    """How one table is copied."""
+
+    name: str
+    columns: list[TargetColumn]
+    primary_key: tuple[str, ...] = ()
+    references: list[Reference] = field(default_factory=list)
+
+    def positions(self, names: Sequence[str]) -> list[int]:
+        """Return the indices of the columns ``names``."""
+        order = [column.name for column in self.columns]
+        return [order.index(name) for name in names]
+
+
+def copy_database(
+    source: DatabaseRef, target_url: str, schema: str | None = None, left_out: list[LeftOut] | None = None
+) -> DatabaseRef:
+    """Copy a SQLite database into another engine.
 
     Args:
-        source: The SQLite database; it is only read.
-        target_url: ``duckdb:///PATH`` of a file that does not exist, or ``postgresql://…`` of a database where the role may
-            create the schema that the URL's ``search_path`` option names (``public`` without one). A schema of that
-            name other than ``public`` is replaced.
+        source: A SQLite database.
+        target_url: ``duckdb:///PATH`` of a file that does not exist yet, or a ``postgresql://`` URL whose role may
+            create a schema.
+        schema: PostgreSQL schema to create, ``source.name`` where None; an earlier copy of that
+            name is replaced.
+        left_out: Receives what the copy lacks.
+
+    Returns:
+        The copy, under the name of the source.
 
     Raises:
-        ConfigurationError: If the source is not SQLite, or the target exists or is no target.
-        DataError: If a row cannot be stored.
+        ConfigurationError: The source is not SQLite, the target is neither DuckDB nor PostgreSQL, or what
+            exists there is no earlier copy.
+        DatabaseUnavailable: The source or the server does not open.
     """
+    from fogline.simulators.databases.copy_targets import open_target
+
     location = locate(source.url)
-    if location.engine != "sqlite" or location.path is None:
-        raise ConfigurationError(f"source={source.url!r} is not SQLite: expected sqlite:///PATH.")
-    engine = target_url.partition("://")[0].partition("+")[0]
-    opener = {"duckdb": _open_duckdb, "postgresql": _open_postgresql}.get(engine)
-    if opener is None:
-        raise ConfigurationError(f"target_url={target_url!r}: expected duckdb:///PATH or postgresql://….")
-    with Database(source) as database:
-        catalogue = database.catalogue()
-    report = CopyReport(DatabaseRef(source.name, target_url))
-    target, finish = opener(target_url)
-    connection = sqlite3.connect(f"file:{location.path}?mode=ro", uri=True)
-    try:
-        _copy(connection, catalogue, target, engine, report)
-    except BaseException:
-        finish(False)
-        raise
-    finally:
-        connection.close()
-    finish(True)
-    return report
+    if location.engine != "sqlite":
+        raise ConfigurationError(f"url={source.url!r} cannot be copied: expected a source of the form sqlite:///PATH.")
+    report = [] if left_out is None else left_out
+    with closing(_open_trusted(location.spec[0])) as connection:
+        catalogue = _catalogue_of(source)
+        plans = _plan(connection, catalogue, report)
+        with open_target(target_url, schema or source.name) as target:
+            for plan in plans:
+                target.create_table(plan)
+                target.fill(plan, _rows(connection, plan, target, report))
+            target.add_references(plans)
+            _copy_views(connection, catalogue, target, report)
+            return DatabaseRef(source.name, target.url)
 
 
-def _copy(connection: sqlite3.Connection, catalogue: Catalogue, target: Target, engine: str, report: CopyReport) -> None:
-    kept, cyclic = _ordered(catalogue)
-    for table in kept:
-        columns = [(column.name, _fitting_type(connection, table, column, report)) for column in catalogue.tables[table]]
-        references = [key for key in catalogue.foreign_keys if key.table == table and key not in cyclic]
-        target.run(_create(table, columns, catalogue, references))
-        report.rows[table] = target.insert(table, columns, _rows(connection, table, columns))
-    for key in cyclic:
-        try:
-            target.run(f"ALTER TABLE {_quote(key.table)} ADD {_reference(key, key.parent_table)}")
-        except DataError as error:
-            report.left_out[f"{key.table}.{key.column} references {key.parent_table}"] = str(error)
-    _copy_views(connection, catalogue, target, engine, report)
+def target_type(declared: str) -> str:
+    """Return the type that a column declared as ``declared`` in SQLite has in a copy, if its values fit.
 
-
-def _ordered(catalogue: Catalogue) -> tuple[list[str], list[ForeignKey]]:
-    """Tables with parents first, and the references that would have to point forwards, a table's own included."""
-    spelling = {name.lower(): name for name in catalogue.tables}
-    waiting = [name for name in catalogue.tables if name not in catalogue.views]
-    parents: dict[str, set[str]] = {name: set() for name in waiting}
-    for key in catalogue.foreign_keys:
-        parent = spelling.get(key.parent_table.lower())
-        if parent is not None and parent != key.table:
-            parents[key.table].add(parent)
-    done: list[str] = []
-    while waiting:
-        free = [name for name in waiting if parents[name] <= set(done)] or waiting[:1]
-        done.extend(free)
-        waiting = [name for name in waiting if name not in free]
-    place = {name: index for index, name in enumerate(done)}
-    forwards = [
-        key
-        for key in catalogue.foreign_keys
-        if spelling.get(key.parent_table.lower()) is None
-        or place[spelling[key.parent_table.lower()]] >= place[key.table]
-    ]
-    return done, forwards
-
-
-def _create(table: str, columns: Sequence[tuple[str, str]], catalogue: Catalogue, keys: Sequence[ForeignKey]) -> str:
-    spelling = {name.lower(): name for name in catalogue.tables}
-    primary = [column.name for column in catalogue.tables[table] if column.primary_key]
-    parts = [f"{_quote(name)} {kind}" for name, kind in columns]
-    if primary:
-        parts.append(f"PRIMARY KEY ({', '.join(map(_quote, primary))})")
-    parts.extend(_reference(key, spelling[key.parent_table.lower()]) for key in keys)
-    return f"CREATE TABLE {_quote(table)} ({', '.join(parts)})"
-
-
-def _reference(key: ForeignKey, parent: str) -> str:
-    return f"FOREIGN KEY ({_quote(key.column)}) REFERENCES {_quote(parent)} ({_quote(key.parent_column)})"
-
-
-def _fitting_type(connection: sqlite3.Connection, table: str, column: Column, report: CopyReport) -> str:
-    """The type by the declaration, or a wider one where values do not fit: SQLite stores what it is given."""
-    declared = declared_type(column.type)
-    name = _quote(column.name)
-    stored = dict(connection.execute(f"SELECT typeof({name}), count(*) FROM {_quote(table)} GROUP BY 1").fetchall())
-    stored.pop("null", None)
-    if declared.startswith("DECIMAL") and set(stored) <= {"integer", "real"}:
-        values = connection.execute(f"SELECT DISTINCT {name} FROM {_quote(table)} WHERE {name} IS NOT NULL")
-        kind = declared if all(_fits(value, declared) for (value,) in values) else "DOUBLE PRECISION"
-    elif set(stored) <= _STORED[declared.partition("(")[0]]:
-        kind = declared
-    elif set(stored) <= {"integer", "real"}:
-        kind = "DOUBLE PRECISION"
-    else:
-        kind = "BYTEA" if set(stored) == {"blob"} else "TEXT"
-    if kind != declared:
-        report.retyped[f"{table}.{column.name}"] = kind
-    return kind
-
-
-_STORED = {
-    "BIGINT": {"integer"},
-    "DECIMAL": {"integer"},
-    "DOUBLE PRECISION": {"integer", "real"},
-    "TEXT": {"text", "integer", "real"},
-    "BYTEA": {"blob"},
-}
-
-
-def declared_type(declaration: str) -> str:
-    """The column type that a SQLite declaration becomes.
-
-    Integers become BIGINT, ``NUMERIC(p,s)`` stays exact, floating types become DOUBLE PRECISION, blobs BYTEA, and text and dates TEXT.
+    The rules are SQLite's own for affinity, except that dates and times are text.
     """
-    text = declaration.upper()
-    if "INT" in text:
-        return "BIGINT"
-    if any(part in text for part in ("CHAR", "CLOB", "TEXT", "DATE", "TIME")):
+    text = declared.upper()
+    if any(part in text for part in ("DATE", "TIME")):
         return "TEXT"
-    if "BLOB" in text or not text:
+    if "INT" in text or "BOOL" in text:
+        return "BIGINT"
+    if any(part in text for part in ("CHAR", "CLOB", "TEXT")):
+        return "TEXT"
+    if "BLOB" in text:
         return "BYTEA"
-    if any(part in text for part in ("REAL", "FLOA", "DOUB")):
+    decimal = _DECIMAL.search(text)
+    if decimal and 0 < int(decimal[1]) <= MAX_PRECISION:
+        return f"DECIMAL({decimal[1]}, {decimal[2] or 0})"
+    if any(part in text for part in ("REAL", "FLOA", "DOUB", "NUM", "DEC")):
         return "DOUBLE PRECISION"
-    given = _PRECISION.search(text)
-    return f"DECIMAL({given.group(1)},{given.group(2) or 0})" if given else DECIMAL
+    return "" if not text else "TEXT"
 
 
-def _fits(value: int | float, kind: str) -> bool:
-    precision, scale = map(int, kind[len("DECIMAL(") : -1].split(","))
-    digits = Decimal(repr(value))
-    return abs(digits) < Decimal(10) ** (precision - scale) and digits == digits.quantize(Decimal(1).scaleb(-scale))
+def _open_trusted(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True)
+    connection.text_factory = lambda value: value.decode("utf-8", "replace")
+    return connection
 
 
-def _rows(connection: sqlite3.Connection, table: str, columns: Sequence[tuple[str, str]]) -> Iterator[tuple[Any, ...]]:
-    chosen = ", ".join(_quote(name) for name, _ in columns)
-    as_text = [kind == "TEXT" for _, kind in columns]
-    for row in connection.execute(f"SELECT {chosen} FROM {_quote(table)}"):
-        yield tuple(
-            value if value is None or not text or isinstance(value, str) else str(value)
-            for value, text in zip(row, as_text, strict=True)
+def _catalogue_of(source: DatabaseRef) -> Catalogue:
+    from fogline.simulators.databases.executor import Database
+
+    with Database(source) as database:
+        return database.catalogue()
+
+
+def _plan(connection: sqlite3.Connection, catalogue: Catalogue, report: list[LeftOut]) -> list[TablePlan]:
+    """Return the tables to copy, parents before the tables that refer to them."""
+    plans: dict[str, TablePlan] = {}
+    for table, columns in catalogue.tables.items():
+        if table not in catalogue.views:
+            listed = [_column(connection, table, column.name, column.type, report) for column in columns]
+            plans[table] = TablePlan(table, listed, _primary_key(connection, table, report))
+    for plan in plans.values():
+        plan.references = list(_references(connection, plan, plans, report))
+    return _parents_first(plans, report)
+
+
+def _column(
+    connection: sqlite3.Connection, table: str, name: str, declared: str, report: list[LeftOut]
+) -> TargetColumn:
+    column = quoted(name)
+    wanted = target_type(declared)
+    found = connection.execute(f"SELECT DISTINCT typeof({column}) FROM {quoted(table)}")
+    kinds = {kind for (kind,) in found} - {"null"}
+    chosen = wanted if _fits(connection, table, column, wanted, kinds) else _narrowest(kinds)
+    if wanted and chosen != wanted:
+        reason = f"declared {declared!r}, but its values are {', '.join(sorted(kinds))}: stored as {chosen}"
+        report.append(LeftOut("type", f"{table}.{name}", reason))
+    return TargetColumn(name, chosen, f"CAST({column} AS TEXT)" if chosen == "TEXT" and kinds - {"text"} else column)
+
+
+def _fits(connection: sqlite3.Connection, table: str, column: str, wanted: str, kinds: set[str]) -> bool:
+    if wanted.startswith("DECIMAL"):
+        precision, scale = map(int, re.findall(r"\d+", wanted))
+        strange = connection.execute(
+            f"SELECT 1 FROM {quoted(table)} WHERE abs({column}) >= 1e{precision - scale} "
+            f"OR abs({column} - round({column}, {scale})) > 1e-9 * max(1.0, abs({column})) LIMIT 1"
         )
+        return kinds <= {"integer", "real"} and strange.fetchone() is None
+    permitted = {
+        "BIGINT": {"integer"},
+        "DOUBLE PRECISION": {"integer", "real"},
+        "TEXT": {"text"},
+        "BYTEA": {"blob"},
+    }
+    return wanted in permitted and kinds <= permitted[wanted]
 
 
-def _copy_views(
-    connection: sqlite3.Connection, catalogue: Catalogue, target: Target, engine: str, report: CopyReport
-) -> None:
-    """Create views until no further one can be: they may name one another in any order."""
-    found = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY rowid").fetchall()
-    waiting = {str(name): str(sql) for name, sql in found}
+def _narrowest(kinds: set[str]) -> str:
+    if kinds and kinds <= {"integer", "real"}:
+        return "BIGINT" if kinds == {"integer"} else "DOUBLE PRECISION"
+    return "BYTEA" if kinds == {"blob"} else "TEXT"
+
+
+def _primary_key(connection: sqlite3.Connection, table: str, report: list[LeftOut]) -> tuple[str, ...]:
+    rows = connection.execute("SELECT name, pk FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (table,))
+    names = tuple(name for name, _ in rows)
+    if names:
+        condition = " OR ".join(f"{quoted(name)} IS NULL" for name in names)
+        if connection.execute(f"SELECT 1 FROM {quoted(table)} WHERE {condition} LIMIT 1").fetchone():
+            report.append(LeftOut("primary key", table, "SQLite let NULL into it"))
+            return ()
+    return names
+
+
+def _references(
+    connection: sqlite3.Connection, plan: TablePlan, plans: dict[str, TablePlan], report: list[LeftOut]
+) -> Iterator[Reference]:
+    declared = {name.lower(): name for name in plans}
+    keys: dict[int, list[tuple[str, str, str | None]]] = {}
+    for key, _, parent, child, column, *_ in connection.execute(f"PRAGMA foreign_key_list({quoted(plan.name)})"):
+        keys.setdefault(key, []).append((declared.get(parent.lower(), parent), child, column))
+    for entries in keys.values():
+        parent = entries[0][0]
+        label = f"{plan.name}({', '.join(child for _, child, _ in entries)}) -> {parent}"
+        if parent not in plans:
+            report.append(LeftOut("foreign key", label, "there is no such table"))
+            continue
+        other = plans[parent]
+        spelling = {column.name.lower(): column.name for column in (*plan.columns, *other.columns)}
+        named = [column for _, _, column in entries]
+        parents = other.primary_key if None in named else tuple(spelling.get((c or "").lower(), c or "") for c in named)
+        reference = Reference(tuple(spelling.get(c.lower(), c) for _, c, _ in entries), parent, parents)
+        reason = _obstacle(connection, plan, other, reference)
+        if reason:
+            report.append(LeftOut("foreign key", label, reason))
+        else:
+            yield reference
+
+
+def _obstacle(connection: sqlite3.Connection, plan: TablePlan, parent: TablePlan, reference: Reference) -> str:
+    """Return why another engine would refuse this key, or an empty string."""
+    if set(reference.parent_columns) != set(parent.primary_key) or len(reference.columns) != len(parent.primary_key):
+        return "it does not refer to a primary key"
+    types = [plan.columns[place].type for place in plan.positions(reference.columns)]
+    if types != [parent.columns[place].type for place in parent.positions(reference.parent_columns)]:
+        return "the columns are of different types"
+    pairs = list(zip(reference.columns, reference.parent_columns, strict=True))
+    equal = " AND ".join(f"p.{quoted(there)} = c.{quoted(here)}" for here, there in pairs)
+    known = " AND ".join(f"c.{quoted(here)} IS NOT NULL" for here, _ in pairs)
+    orphan = connection.execute(
+        f"SELECT 1 FROM {quoted(plan.name)} AS c WHERE {known} AND NOT EXISTS "
+        f"(SELECT 1 FROM {quoted(parent.name)} AS p WHERE {equal}) LIMIT 1"
+    )
+    return "rows refer to parents that do not exist" if orphan.fetchone() else ""
+
+
+def _parents_first(plans: dict[str, TablePlan], report: list[LeftOut]) -> list[TablePlan]:
+    """Order tables so that each follows those it refers to; a key that closes a circle is left out."""
+    ordered: list[TablePlan] = []
+    waiting = list(plans.values())
     while waiting:
-        created = []
-        for name, sql in waiting.items():
+        placed = {plan.name for plan in ordered}
+        free = [p for p in waiting if all(r.parent in placed or r.parent == p.name for r in p.references)]
+        if not free:
+            plan = waiting[0]
+            for reference in [r for r in plan.references if r.parent not in placed and r.parent != plan.name]:
+                plan.references.remove(reference)
+                label = f"{plan.name}({', '.join(reference.columns)}) -> {reference.parent}"
+                report.append(LeftOut("foreign key", label, "the tables refer to one another in a circle"))
+            free = [plan]
+        ordered += free
+        waiting = [plan for plan in waiting if plan not in free]
+    return ordered
+
+
+def _rows(
+    connection: sqlite3.Connection, plan: TablePlan, target: Target, report: list[LeftOut]
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield chunks of rows, texts freed of what the target does not store."""
+    expressions = ", ".join(column.source for column in plan.columns)
+    cursor = connection.execute(f"SELECT {expressions} FROM {quoted(plan.name)}")
+    replaced = False
+    while rows := cursor.fetchmany(CHUNK_ROWS):
+        if not target.stores_null_characters and any(isinstance(v, str) and "\0" in v for row in rows for v in row):
+            rows = [tuple(v.replace("\0", "") if isinstance(v, str) else v for v in row) for row in rows]
+            replaced = True
+        yield rows
+    if replaced:
+        report.append(LeftOut("text", plan.name, "null characters were removed from texts"))
+
+
+def _copy_views(connection: sqlite3.Connection, catalogue: Catalogue, target: Target, report: list[LeftOut]) -> None:
+    """Create the views that translate and give the same rows; one that another needs comes first."""
+    from fogline.simulators.databases.copy_views import same_rows, translated_view
+
+    views = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY rowid")
+    waiting = dict(views.fetchall())
+    reasons: dict[str, str] = {}
+    progress = True
+    while waiting and progress:
+        progress = False
+        for name, sql in list(waiting.items()):
             try:
-                target.run(f"CREATE VIEW {_quote(name)} AS {_view_query(sql, catalogue, engine)}")
-                created.append(name)
-            except DataError as error:
-                report.left_out[name] = str(error)
-        if not created:
-            return
-        for name in created:
+                rows = connection.execute(f"SELECT * FROM {quoted(name)}").fetchall()
+                target.create_view(name, translated_view(sql, catalogue, target.engine))
+            except (ValueError, sqlite3.Error, *target.errors) as error:
+                reasons[name] = str(error).partition("\n")[0]
+                continue
             del waiting[name]
-            report.left_out.pop(name, None)
+            progress = True
+            if not same_rows(rows, target.read_view(name)):
+                target.drop_view(name)
+                report.append(LeftOut("view", name, "its translation gives other rows"))
+    report.extend(LeftOut("view", name, reasons[name]) for name in waiting)
 
 
-def _view_query(sql: str, catalogue: Catalogue, engine: str) -> str:
-    import sqlglot
-    from sqlglot.errors import SqlglotError
-
-    from fogline.simulators.databases.translation import translate_query
-
-    try:
-        created = sqlglot.parse_one(sql, read="sqlite")
-    except SqlglotError as error:
-        raise DataError(f"the view cannot be parsed: {str(error)[:200]}") from error
-    query = created.args.get("expression")
-    if query is None:
-        raise DataError("the view has no query.")
-    return translate_query(query.sql(dialect="sqlite"), catalogue, engine)
-
-
-def _quote(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return ``name`` as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
-
-
-Opened = tuple[Target, Callable[[bool], None]]
-
-
-class _DuckDB:
-    """Rows go through newline-delimited JSON: executemany takes a millisecond a row."""
-
-    def __init__(self, connection: Any, folder: Path) -> None:
-        self._connection = connection
-        self._folder = folder
-
-    def run(self, statement: str) -> None:
-        import duckdb
-
-        try:
-            self._connection.execute(statement.replace("BYTEA", "BLOB"))
-        except duckdb.Error as error:
-            raise DataError(f"DuckDB refuses {statement[:120]!r}: {error}") from error
-
-    def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Iterable[tuple[Any, ...]]) -> int:
-        count = 0
-        file = self._folder / "rows.ndjson"
-        with file.open("w", encoding="utf-8") as lines:
-            for row in rows:
-                lines.write(json.dumps([value.hex() if isinstance(value, bytes) else value for value in row]) + "\n")
-                count += 1
-        if count:
-            values = ", ".join(
-                f"unhex(json->>{place})" if kind == "BYTEA" else f"CAST(json->>{place} AS {kind})"
-                for place, (_, kind) in enumerate(columns)
-            )
-            source = str(file).replace("'", "''")
-            limit = "maximum_object_size=268435456"
-            self.run(f"INSERT INTO {_quote(table)} SELECT {values} FROM read_ndjson_objects('{source}', {limit})")
-        return count
-
-
-def _open_duckdb(url: str) -> Opened:
-    import duckdb
-
-    path = Path(url.partition(":///")[2])
-    if path.exists():
-        raise ConfigurationError(f"target_url={url!r} exists already: remove the file, or choose another.")
-    connection = duckdb.connect(str(path), config={"threads": 1})
-    folder = tempfile.TemporaryDirectory(prefix="fogline-copy-")
-
-    def finish(succeeded: bool) -> None:
-        connection.close()
-        folder.cleanup()
-        if not succeeded:
-            path.unlink(missing_ok=True)
-
-    return _DuckDB(connection, Path(folder.name)), finish
-
-
-class _PostgreSQL:
-    """Rows go through COPY."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def run(self, statement: str) -> None:
-        import psycopg
-
-        try:
-            with self._connection.transaction():
-                self._connection.execute(statement)
-        except psycopg.Error as error:
-            raise DataError(f"PostgreSQL refuses {statement[:120]!r}: {error}") from error
-
-    def insert(self, table: str, columns: Sequence[tuple[str, str]], rows: Iterable[tuple[Any, ...]]) -> int:
-        count = 0
-        names = ", ".join(_quote(name) for name, _ in columns)
-        with self._connection.cursor() as cursor, cursor.copy(f"COPY {_quote(table)} ({names}) FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
-                count += 1
-        return count
-
-
-def _open_postgresql(url: str) -> Opened:
-    try:
-        import psycopg
-    except ImportError as error:
-        raise missing_dependency("psycopg", "postgres") from error
-    scheme, _, rest = url.partition("://")
-    try:
-        connection = psycopg.connect(f"{scheme.partition('+')[0]}://{rest}")
-    except psycopg.Error as error:
-        # The driver's text may repeat the address; the password is never in it.
-        raise ConfigurationError(f"the PostgreSQL target cannot be reached: {error}") from None
-    named = _SEARCH_PATH.search(url)
-    if named:
-        schema = _quote(named.group(1))
-        connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
-        connection.execute(f"CREATE SCHEMA {schema}")
-
-    def finish(succeeded: bool) -> None:
-        if succeeded:
-            connection.commit()
-        connection.close()
-
-    return _PostgreSQL(connection), finish

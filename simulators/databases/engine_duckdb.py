@@ -15,6 +15,7 @@ import _duckdb as duckdb
 
 from fogline.simulators.databases.values import converting
 from fogline.simulators.databases.wire import (
+    NOT_TEXT,
     Answer,
     CellTooLargeError,
     LimitValues,
@@ -33,7 +34,10 @@ NEUTRAL_FUNCTIONS = frozenset({"range", "generate_series", "unnest"})
 """Table functions that read nothing."""
 
 PLAIN_TYPES = frozenset(
-    "TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT FLOAT DOUBLE VARCHAR BLOB".split()
+    {
+        *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
+        *("UHUGEINT", "FLOAT", "DOUBLE", "VARCHAR", "BLOB"),
+    }
 )
 
 ONE_STATEMENT = "only one statement may be given at a time"
@@ -285,6 +289,8 @@ def _failed(error: Exception, verdict: Verdict, limits: LimitValues, seconds: fl
     tables = [] if unbound else verdict.tables
     if isinstance(error, duckdb.InterruptException):
         return failure("timeout", f"stopped after {limits[0]:g} s", tables=tables, seconds=seconds)
+    if isinstance(error, ValueError):
+        return failure("error", NOT_TEXT, "syntax", seconds=seconds)
     if isinstance(error, CellTooLargeError):
         message = f"a value is larger than {limits[4]} bytes (max_cell_bytes)"
         return failure("too_large", message, tables=tables, seconds=seconds)

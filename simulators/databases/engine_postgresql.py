@@ -18,6 +18,7 @@ from psycopg.types.string import TextLoader
 
 from fogline.simulators.databases.values import converting
 from fogline.simulators.databases.wire import (
+    NOT_TEXT,
     Answer,
     CellTooLargeError,
     LimitValues,
@@ -39,11 +40,15 @@ FORBIDDEN_WORDS = (
 """A statement that contains one of these anywhere is refused: an identifier cannot be written otherwise."""
 
 COMMANDS = frozenset(
-    "INSERT UPDATE DELETE MERGE COPY CREATE DROP ALTER TRUNCATE GRANT REVOKE SET RESET SHOW BEGIN START COMMIT END "
-    "ABORT ROLLBACK SAVEPOINT RELEASE PREPARE EXECUTE DEALLOCATE DECLARE FETCH MOVE CLOSE LISTEN NOTIFY UNLISTEN LOCK "
-    "VACUUM ANALYZE ANALYSE CLUSTER REINDEX REFRESH CALL DO LOAD CHECKPOINT DISCARD COMMENT SECURITY IMPORT "
-    "REASSIGN".split()
+    {
+        *("INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "CREATE", "DROP", "ALTER", "TRUNCATE", "GRANT", "REVOKE"),
+        *("SET", "RESET", "SHOW", "BEGIN", "START", "COMMIT", "END", "ABORT", "ROLLBACK", "SAVEPOINT", "RELEASE"),
+        *("PREPARE", "EXECUTE", "DEALLOCATE", "DECLARE", "FETCH", "MOVE", "CLOSE", "LISTEN", "NOTIFY", "UNLISTEN"),
+        *("LOCK", "VACUUM", "ANALYZE", "ANALYSE", "CLUSTER", "REINDEX", "REFRESH", "CALL", "DO", "LOAD"),
+        *("CHECKPOINT", "DISCARD", "COMMENT", "SECURITY", "IMPORT", "REASSIGN"),
+    }
 )
+"""First words of statements that exist but do not read."""
 
 SERVER_FILE_ROLES = ("pg_read_server_files", "pg_write_server_files", "pg_execute_server_program")
 
@@ -64,6 +69,9 @@ SESSION_SETTINGS = (
 )
 
 SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema", "pg_toast"})
+REFUSALS = ("must not contain data-modifying statements", "INTO is not allowed here")
+"""Messages about statements that would write, which have the code of a syntax error."""
+
 ONE_STATEMENT = "only one statement may be given at a time"
 
 _START = re.compile(r"\A(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/|\()*", re.DOTALL)
@@ -107,7 +115,7 @@ class Database:
         self.url = url
         self.connection: Any = None
         self.names: dict[int, tuple[str, str, str]] = {}
-        self.timeout = ""
+        self.milliseconds = 0
         self._connect()
 
     def close(self) -> None:
@@ -124,11 +132,10 @@ class Database:
             self._begin(limits)
         except (psycopg.Error, ServerError) as error:
             return failure("unavailable", str(error))
-        tables: list[str] = []
         try:
             return self._fetch(sql, limits, started)
         except (ServerError, MemoryError, CellTooLargeError, psycopg.Error, ValueError) as error:
-            return self._failed(error, tables, limits, time.perf_counter() - started)
+            return self._failed(error, limits, time.perf_counter() - started)
         finally:
             self._restore()
 
@@ -191,23 +198,28 @@ class Database:
 
     def _begin(self, limits: LimitValues) -> None:
         milliseconds = max(1, int(limits[0] * 1000))
-        timeout = f"SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}; "
-        prefix = timeout if timeout != self.timeout else ""
         try:
-            self._tell(f"{prefix}BEGIN READ ONLY")
+            self._set_timeout(milliseconds)
+            self._tell("BEGIN READ ONLY")
         except (psycopg.Error, ServerError):
             # The server dropped the idle connection: nothing of the statement has begun.
             self.connection.close()
             self._connect()
-            self._tell(f"{timeout}BEGIN READ ONLY")
-        self.timeout = timeout
+            self._set_timeout(milliseconds)
+            self._tell("BEGIN READ ONLY")
+
+    def _set_timeout(self, milliseconds: int) -> None:
+        if milliseconds != self.milliseconds:
+            # On its own: beside BEGIN in one message it would belong to the transaction and be rolled back.
+            self._tell(f"SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}")
+            self.milliseconds = milliseconds
 
     def _restore(self) -> None:
         if self.connection.pgconn.status == pq.ConnStatus.OK:
             self.connection.pgconn.exec_(b"ROLLBACK")
 
     def _connect(self) -> None:
-        self.timeout = ""
+        self.milliseconds = 0
         self.connection = psycopg.connect(
             self.url, autocommit=True, connect_timeout=CONNECT_SECONDS, client_encoding="utf8"
         )
@@ -231,33 +243,35 @@ class Database:
             role, power = _decoded(rows.get_value(0, 0)), _decoded(rows.get_value(0, 1))
             raise ConfigurationError(
                 f"the PostgreSQL role {role!r} has {power}, which reaches beyond tables: expected a role that can only "
-                f"read. Make one with fogline.simulators.databases.create_reader_role(url, name, password) and use the "
-                f"url that it returns."
+                f"read. Make one with fogline.simulators.databases.postgresql_roles.create_reader_role "
+                f"and use the url that it returns."
             )
 
-    def _failed(self, error: Exception, tables: list[str], limits: LimitValues, seconds: float) -> Answer:
+    def _failed(self, error: Exception, limits: LimitValues, seconds: float) -> Answer:
         if self.connection.pgconn.status != pq.ConnStatus.OK:
             message = "the server closed the connection during the statement"
             return failure("error", message, "resource", seconds=seconds, retire=True)
         if isinstance(error, CellTooLargeError):
             message = f"a value is larger than {limits[4]} bytes (max_cell_bytes)"
-            return failure("too_large", message, tables=tables, seconds=seconds)
+            return failure("too_large", message, seconds=seconds)
         if isinstance(error, MemoryError):
             message = f"out of memory: the limit is {limits[5]} bytes (memory_bytes)"
             return failure("error", message, "resource", seconds=seconds, retire=True)
+        if isinstance(error, ValueError):
+            return failure("error", NOT_TEXT, "syntax", seconds=seconds)
         message, code = str(error), getattr(error, "code", "")
         if code in ("57014", "55P03"):
             return failure("timeout", f"stopped after {limits[0]:g} s", seconds=seconds)
         if "cannot insert multiple commands" in message:
             return failure("forbidden", ONE_STATEMENT)
-        if code in ("42501", "25006", "42P11") or "must not contain data-modifying" in message:
+        if code in ("42501", "25006", "42P11") or any(words in message for words in REFUSALS):
             return failure("forbidden", message)
-        return failure("error", message, _error_class(code), tables=tables, seconds=seconds)
+        return failure("error", message, _error_class(code), seconds=seconds)
 
 
 def _refusal(sql: str) -> Answer | None:
     if "\0" in sql:
-        return failure("error", "syntax error: the statement contains a null character", "syntax")
+        return failure("error", NOT_TEXT, "syntax")
     lowered = sql.lower()
     word = next((word for word in FORBIDDEN_WORDS if word in lowered), None)
     if word is not None:

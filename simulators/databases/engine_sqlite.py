@@ -6,7 +6,7 @@ import sqlite3
 import time
 from typing import Any
 
-from fogline.simulators.databases.wire import Answer, CellTooLargeError, LimitValues, failure, gather
+from fogline.simulators.databases.wire import NOT_TEXT, Answer, CellTooLargeError, LimitValues, failure, gather
 
 PROGRESS_OPCODES = 25_000
 """Virtual-machine steps between two looks at the clock: a few tenths of a millisecond."""
@@ -46,11 +46,13 @@ FORBIDDEN_FUNCTIONS = frozenset(
 ACTION_NAMES = {
     getattr(sqlite3, f"SQLITE_{name}"): name.replace("_", " ")
     for name in (
-        "CREATE_INDEX CREATE_TABLE CREATE_TEMP_INDEX CREATE_TEMP_TABLE CREATE_TEMP_TRIGGER CREATE_TEMP_VIEW "
-        "CREATE_TRIGGER CREATE_VIEW DELETE DROP_INDEX DROP_TABLE DROP_TEMP_INDEX DROP_TEMP_TABLE DROP_TEMP_TRIGGER "
-        "DROP_TEMP_VIEW DROP_TRIGGER DROP_VIEW INSERT TRANSACTION UPDATE ATTACH DETACH ALTER_TABLE REINDEX ANALYZE "
-        "CREATE_VTABLE DROP_VTABLE SAVEPOINT"
-    ).split()
+        *("CREATE_INDEX", "CREATE_TABLE", "CREATE_TRIGGER", "CREATE_VIEW", "CREATE_VTABLE"),
+        *("CREATE_TEMP_INDEX", "CREATE_TEMP_TABLE", "CREATE_TEMP_TRIGGER", "CREATE_TEMP_VIEW"),
+        *("DROP_INDEX", "DROP_TABLE", "DROP_TRIGGER", "DROP_VIEW", "DROP_VTABLE"),
+        *("DROP_TEMP_INDEX", "DROP_TEMP_TABLE", "DROP_TEMP_TRIGGER", "DROP_TEMP_VIEW"),
+        *("INSERT", "UPDATE", "DELETE", "TRANSACTION", "SAVEPOINT", "ATTACH", "DETACH", "ALTER_TABLE"),
+        *("REINDEX", "ANALYZE"),
+    )
 }
 
 ONE_STATEMENT = "only one statement may be given at a time"
@@ -200,8 +202,8 @@ class Database:
     def _settle(self, verdict: Verdict) -> None:
         if (verdict.tables | verdict.unsure) - self.kinds.keys():
             self.verdict = Verdict()
-            rows = self.connection.execute("SELECT lower(name), type FROM sqlite_master WHERE type IN ('table', 'view')")
-            self.kinds = dict(rows.fetchall())
+            named = "SELECT lower(name), type FROM sqlite_master WHERE type IN ('table', 'view')"
+            self.kinds = dict(self.connection.execute(named).fetchall())
             self.verdict = verdict
         verdict.settle(self.kinds)
 
@@ -251,6 +253,8 @@ class Database:
         tables = list(verdict.tables)
         if verdict.denied:
             return failure("forbidden", f"{verdict.denied} is not permitted: the database can only be read")
+        if isinstance(error, ValueError) or "null character" in message:
+            return failure("error", NOT_TEXT, "syntax", seconds=seconds)
         if message == "You can only execute one statement at a time.":
             return failure("forbidden", ONE_STATEMENT)
         if code.startswith(("SQLITE_READONLY", "SQLITE_AUTH", "SQLITE_PERM")):

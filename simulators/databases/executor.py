@@ -189,13 +189,15 @@ class Database:
         """Return the database itself; leaving the block closes it."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Close the database."""
         self.close()
 
     def _pool(self, limits: QueryLimits) -> WorkerPool:
         if self._closed:
-            raise ConfigurationError(f"the database {self.ref.name!r} is closed: open a new Database to run statements.")
+            raise ConfigurationError(f"the database {self.ref.name!r} is closed: open a new Database.")
         if self._process_id != os.getpid():
             self._pools.clear()
             self._process_id = os.getpid()
@@ -336,7 +338,7 @@ def _checked(limits: QueryLimits) -> QueryLimits:
 def _count_failure(failures: int) -> int:
     if failures + 1 >= ATTEMPTS:
         raise WorkerStartError(
-            f"{ATTEMPTS} workers ended before they began the statement: raise memory_bytes, or look for what kills them."
+            f"{ATTEMPTS} workers ended before they began the statement: raise memory_bytes, or see what kills them."
         )
     return failures + 1
 

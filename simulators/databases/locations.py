@@ -31,7 +31,7 @@ class Location:
 
     @property
     def dialect(self) -> str:
-        """sqlglot's name of the SQL dialect."""
+        """Name of the SQL dialect in sqlglot."""
         return DIALECTS[self.engine]
 
 

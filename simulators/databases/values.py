@@ -11,7 +11,7 @@ from typing import Any
 Row = tuple[Any, ...]
 
 
-def plain(value: Any) -> None | int | float | str | bytes:
+def plain(value: Any) -> int | float | str | bytes | None:
     """Return ``value`` as one of the types SQLite has.
 
     Booleans become 0 and 1; decimals become int when they have no fractional digits in their type, else float; dates
@@ -33,9 +33,7 @@ def plain(value: Any) -> None | int | float | str | bytes:
     return bytes(value) if isinstance(value, (bytearray, memoryview)) else str(value)
 
 
-def converting(
-    fetch: Callable[[int], list[Row]], columns: Sequence[int]
-) -> Callable[[int], list[Row]]:
+def converting(fetch: Callable[[int], list[Row]], columns: Sequence[int]) -> Callable[[int], list[Row]]:
     """Return ``fetch`` with :func:`plain` applied to the ``columns`` (indices) that need it."""
     if not columns:
         return fetch

@@ -23,6 +23,8 @@ HEADER_BYTES = 8
 CHUNK_ROWS = 256
 """Rows fetched from an engine at a time."""
 
+NOT_TEXT = "syntax error: the statement contains characters that cannot be stored as text"
+
 LimitValues = tuple[float, int, int | None, int, int, int]
 """seconds, max_rows, keep_rows, max_bytes, max_cell_bytes, memory_bytes of :class:`QueryLimits`."""
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from commands import Invoke, Shell
+from typer.testing import CliRunner
 
-HERE = Path(__file__).parent
-Invoke = Callable[..., Result]
-Shell = Callable[..., "subprocess.CompletedProcess[str]"]
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 @pytest.fixture
@@ -21,7 +19,6 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Run the command in this process."""
     from fogline.cli.main import app
 
-    monkeypatch.syspath_prepend(str(HERE))
     monkeypatch.setenv("COLUMNS", "120")
     return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
 
@@ -34,7 +31,14 @@ def shell() -> Shell:
         command = [str(Path(sys.executable).with_name("fogline")), *map(str, words)]
         settings = {**os.environ, "COLUMNS": "120", **environment}
         return subprocess.run(
-            command, cwd=HERE, env=settings, input=stdin, capture_output=True, text=True, encoding="utf-8", timeout=120
+            command,
+            cwd=SUPPORT,
+            env=settings,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=120,
         )
 
     return run

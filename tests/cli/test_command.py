@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from commands import Invoke, Shell
 
 from fogline.cli.main import COMMANDS
-from tests.cli.conftest import Invoke, Shell
 
 HEAVY = (
     "torch",

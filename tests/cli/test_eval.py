@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.cli.conftest import Invoke, Shell
+from commands import Invoke, Shell
+from fault_server import FaultServer, answer, status
 
 TOY = ("eval", "toy_world:Toy-v0", "--agent", "random")
 
@@ -204,3 +205,24 @@ def test_a_dry_run_of_a_chat_agent_is_an_upper_bound(invoke: Invoke, tmp_path: P
     assert "512 tokens are assumed" in text
     unknown = invoke(*words, "--prices", prices, "--model", "smal")
     assert unknown.exit_code == 2
+
+
+async def test_a_chat_agent_is_metered_and_its_key_is_kept_nowhere(shell: Shell, tmp_path: Path) -> None:
+    key = "sk-very-secret-key-0123456789"
+    prices = tmp_path / "prices.json"
+    prices.write_text(json.dumps({"small": {"prompt": 1.0, "completion": 2.0}}))
+    async with FaultServer(status(429), otherwise=answer("my guess")) as server:
+        words = (
+            "eval", "toy_world:Toy-v0", "-a", "chat", "--model", "small", "--base-url", server.url, "--limit", 3,
+            "-k", "says=hello", "-o", "backoff_s=0.01", "--store", tmp_path / "runs.db", "--prices", prices,
+        )  # fmt: skip
+        result = await asyncio.to_thread(shell, *words, OPENAI_API_KEY=key)
+        again = await asyncio.to_thread(shell, *words, "--json", OPENAI_API_KEY=key)
+    assert result.returncode == 0, result.stderr
+    assert "Model: 6 calls, 66 prompt and 18 completion tokens, 1 retries, 0.0001 by the price list" in result.stdout
+    report = json.loads(again.stdout)
+    assert report["played"] == 0
+    assert report["summary"]["usage"]["cost"] == pytest.approx((66 * 1.0 + 18 * 2.0) / 1e6)
+    for file in tmp_path.iterdir():
+        assert key.encode() not in file.read_bytes()
+    assert key not in result.stdout + result.stderr + again.stdout

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
+from commands import Invoke, Shell
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fogline.cli.console import clean
-from tests.cli.conftest import Invoke, Shell
 
 TOY = ("play", "toy_world:Toy-v0")
 

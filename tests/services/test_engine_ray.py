@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
+from requirement import unavailable
 
 from fogline.core.engine import Engine, NotPicklable, TaskTimedOut, WorkerLost, make_engine, ordered
 from fogline.core.errors import ConfigurationError
-
-REQUIRED = "ray" in os.environ.get("FOGLINE_REQUIRE", "").split(",")
 
 pytestmark = pytest.mark.services
 
@@ -25,10 +24,7 @@ pytestmark = pytest.mark.services
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Engine]:
     if importlib.util.find_spec("ray") is None:
-        reason = "Ray is not installed: pip install 'fogline[scale]'"
-        if REQUIRED:
-            pytest.fail(reason)
-        pytest.skip(reason)
+        unavailable("ray", "Ray is not installed (pip install 'fogline[scale]')")
     with make_engine("ray", workers=2) as engine:
         yield engine
 

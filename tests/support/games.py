@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
-from fogline.agents.agent import SeatView
 from gymnasium import spaces
+
+from fogline.agents.agent import SeatView
 
 
 class CountEnv(gymnasium.Env[Any, Any]):

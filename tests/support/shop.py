@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+
 from fogline.agents.agent import SeatView
 from fogline.envs.trust_sql.env import TrustSQLEnv
 from fogline.simulators.databases.records import DatabaseRef, TextToSQLDataset, TextToSQLTask

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fogline.core.errors import ConfigurationError
+from fogline.core.errors import ConfigurationError, DataError
 from fogline.simulators.databases.records import DatabaseRef, SchemaSubset, TextToSQLDataset, TextToSQLTask
 from shop import GOLD, LIST_SQL, SCHEMAS, TASKS, MakeEnv, confirm, explore, generate, perfect, play, propose
 
@@ -133,13 +133,14 @@ def test_a_comparator_decides_whether_duplicates_count(make_env: MakeEnv) -> Non
     assert outcome(make_env(comparator="spider"), [confirm(doubled)], "shop-all")["execution"] == 0.2
 
 
-def test_a_gold_that_fails_never_pays_for_equality(make_env: MakeEnv, shop: TextToSQLDataset) -> None:
+@pytest.mark.parametrize("answer", ["SELECT nothing FROM nowhere", "SELECT name FROM customer WHERE 0", "SELECT 1"])
+def test_nothing_is_scored_against_a_gold_that_fails(make_env: MakeEnv, shop: TextToSQLDataset, answer: str) -> None:
     broken = TextToSQLTask(
         "broken", "shop", "?", "SELECT nothing FROM nowhere", gold_schema=SchemaSubset(frozenset({"customer"}))
     )
     env = make_env(dataset=TextToSQLDataset("broken", {"broken": broken}, shop.databases))
-    assert outcome(env, [confirm("SELECT nothing FROM nowhere")], "broken")["execution"] == 0.0
-    assert outcome(env, [confirm("SELECT name FROM customer WHERE 0")], "broken")["execution"] == 0.2
+    with pytest.raises(DataError, match="gold SQL of task 'broken' fails.*validate=True"):
+        play(env, "broken", [confirm(answer)])
 
 
 def test_a_statement_that_runs_away_earns_nothing_and_ends(make_env: MakeEnv) -> None:

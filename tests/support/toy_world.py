@@ -22,10 +22,9 @@ class ToyEnv(TurnEnv[str, Any]):
     reward_scheme: ClassVar[RewardScheme] = RewardScheme(turn={"effort": 0.1}, session={"won": 1.0})
     simulator_version: ClassVar[str] = "toy-1"
 
-    def __init__(
-        self, tasks: int = 6, broken: Sequence[str] = (), max_turns: int = 2, render_mode: str | None = None
-    ) -> None:
-        super().__init__([f"toy-{number}" for number in range(tasks)], render_mode)
+    def __init__(self, tasks: int = 6, broken: Sequence[str] = (), max_turns: int = 2, says: str = HOSTILE) -> None:
+        super().__init__([f"toy-{number}" for number in range(tasks)])
+        self._says = says
         self.observation_space = self.action_space = UnicodeText()
         self._broken = set(broken)
         self._max_turns = max_turns
@@ -36,13 +35,13 @@ class ToyEnv(TurnEnv[str, Any]):
         if task_id in self._broken:
             raise InfrastructureError(f"the wire to {task_id} is cut")
         self._turn = 0
-        return f"{task_id} {HOSTILE}", {}
+        return f"{task_id} {self._says}", {}
 
     def respond(self, action: Any) -> Response:
         """Answer, and end after the second turn."""
         self._turn += 1
         if self._turn < self._max_turns:
-            return Response(HOSTILE, "explore", {"effort": 1.0})
+            return Response(self._says, "explore", {"effort": 1.0})
         won = bool(self.np_random.random() < 0.5)
         return Response(
             "", "confirm", {"effort": 1.0}, outcome={"won": float(won)}, metrics={"won": won, "echo": str(action)}
