@@ -11,12 +11,12 @@ from typing import Any, Literal
 import numpy as np
 
 from fogline.agents.agent import Decision, SeatView
-from fogline.core.chat_errors import ContextLengthExceeded, MalformedReply
-from fogline.core.chat_messages import ChatModel, ChatReply, ChatRequest, Message, ToolCall
+from fogline.core.chat.errors import ContextLengthExceeded, MalformedReply
+from fogline.core.chat.messages import ChatModel, ChatReply, ChatRequest, Message, ToolCall
+from fogline.core.chat.prices import approximate_prompt_tokens
 from fogline.core.episode import Usage
 from fogline.core.errors import ConfigurationError, check_choice
 from fogline.core.jsonable import to_jsonable
-from fogline.core.prices import approximate_prompt_tokens
 
 _REASONING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 _HISTORY = "chat.history"

@@ -88,6 +88,6 @@ class HumanAgent:
             first, count = int(view.action_space.start), int(view.action_space.n)
             while True:
                 choice = self._read(f"action, {first} to {first + count - 1}> ").strip()
-                if choice.isdecimal() and first <= int(choice) < first + count:
+                if choice.removeprefix("-").isdecimal() and first <= int(choice) < first + count:
                     return int(choice)
         return self._text()

@@ -12,7 +12,7 @@ from fogline.agents.agent import Agent
 from fogline.core.errors import ConfigurationError, suggestion
 
 if TYPE_CHECKING:
-    from fogline.core.prices import Price
+    from fogline.core.chat.prices import Price
 
 GENERAL: Mapping[str, str] = {
     "random": "fogline.agents.scripted.baselines:RandomAgent",
@@ -173,7 +173,7 @@ def price_of(model: str, prices: str | Path) -> Price:
         ConfigurationError: If the list does not have the model, or cannot be read.
         DataError: If it is no price list.
     """
-    from fogline.core.prices import load_prices
+    from fogline.core.chat.prices import load_prices
 
     try:
         known = load_prices(prices)

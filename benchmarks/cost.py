@@ -10,8 +10,8 @@ from typing import Any
 from fogline.agents.registry import price_of
 from fogline.benchmarks.environments import default_keyword, make_environment
 from fogline.benchmarks.evaluation import EvalConfig, Plan, make_plan
+from fogline.core.chat.prices import approximate_prompt_tokens
 from fogline.core.errors import ConfigurationError
-from fogline.core.prices import approximate_prompt_tokens
 
 ASSUMED_REPLY_TOKENS = 512
 """Reply length that is reckoned with where no ``max_tokens`` bounds it."""

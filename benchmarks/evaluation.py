@@ -28,6 +28,7 @@ from fogline.benchmarks.measures import suite_module, suite_of
 from fogline.benchmarks.recording import Recorder
 from fogline.core.engine import Engine, make_engine
 from fogline.core.episode import Episode
+from fogline.core.redaction import redact
 from fogline.core.store import RunStore
 
 _CHAT_ONLY = ("prices", "cache_dir")
@@ -134,9 +135,10 @@ class EvalReport:
     summary: Summary
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready dictionary; intervals are ``[low, high]`` or null."""
+        """JSON-ready dictionary without secrets; intervals are ``[low, high]`` or null."""
         row = {name: getattr(self, name) for name in self.__slots__}
-        return {**row, "config": self.config.model_dump(mode="json"), "summary": asdict(self.summary)}
+        config = redact(self.config.model_dump(mode="json"))
+        return {**row, "config": config, "summary": asdict(self.summary)}
 
 
 def evaluate(

@@ -72,7 +72,8 @@ def cluster_bootstrap(
     _check_confidence(confidence)
     if resamples < 1:
         raise ConfigurationError(f"resamples={resamples} is too few: expected at least 1.")
-    data = np.asarray(values, dtype=np.float64)
+    # Sorted, so that the same values give the same interval in whatever order they come.
+    data = np.sort(np.asarray(values, dtype=np.float64))
     if data.size < 2 or bool(np.all(data == data[0])):
         return None
     generator = np.random.default_rng(seed)

@@ -26,6 +26,8 @@ class RescoreConfig(BaseModel):
         comparator: When two results are equal.
         timed: Also measure VES and R-VES, which run statements many times.
         repeats: Pairs of runs per statement for these; BIRD takes 100.
+        env_kwargs: Keywords of the environment that replace those of the run, where data have moved or a database
+            needs a password, which the store does not keep.
         workers: Tasks in hand at once; timed scores take one at a time.
     """
 
@@ -37,6 +39,7 @@ class RescoreConfig(BaseModel):
     timed: bool = False
     repeats: int = Field(default=100, ge=1)
     workers: int = Field(default=4, ge=1)
+    env_kwargs: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ def _rescore_cell(
     rescoring: str,
     progress: Callable[[int, int], None] | None,
 ) -> RescoreReport:
-    env_id, env_kwargs = str(cell.config["env"]), cell.config["env_kwargs"]
+    env_id, env_kwargs = str(cell.config["env"]), {**cell.config["env_kwargs"], **config.env_kwargs}
     module = suite_module(env_id)
     if module.fingerprint(env_kwargs) != cell.config["data"]:
         raise DataError(

@@ -9,6 +9,7 @@ import typer
 
 from fogline.cli import arguments
 from fogline.cli.console import clean, console, print_error, print_json, print_note
+from fogline.core.redaction import redact_text
 
 if TYPE_CHECKING:
     from fogline.benchmarks.evaluation import EvalConfig, EvalReport
@@ -96,7 +97,7 @@ def _play(settings: EvalConfig) -> EvalReport:
             return run(settings, progress=tell, command=command_line())
         except KeyboardInterrupt:
             again = "; the same command goes on from there" if settings.resume else ""
-            print_note(f"{last.done} of {last.total} episodes are in {settings.store}{again}.")
+            print_note(f"{last.done} of {last.total} episodes are in {redact_text(settings.store)}{again}.")
             raise
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fogline.cli import tables
 from fogline.cli.console import clean, console
+from fogline.core.redaction import redact_text
 
 if TYPE_CHECKING:
     from fogline.benchmarks.evaluation import EvalReport
@@ -94,7 +95,7 @@ def _usage(report: EvalReport) -> list[str]:
 
 
 def _kept(reports: Sequence[EvalReport]) -> list[str]:
-    store = shlex.quote(reports[0].config.store)
+    store = shlex.quote(redact_text(reports[0].config.store))
     runs = [report.run_id for report in reports]
     name = f"run {runs[0]}" if len(runs) == 1 else "runs " + ", ".join(runs)
     which = f" --run {runs[0]}" if len(runs) == 1 else ""

@@ -9,6 +9,7 @@ import typer
 
 from fogline.cli import arguments
 from fogline.cli.console import clean, console, print_json
+from fogline.core.redaction import redact_text
 
 if TYPE_CHECKING:
     from fogline.benchmarks.rescoring import RescoreReport
@@ -41,25 +42,25 @@ def rescore(
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Tasks in hand at once. (default: 4; --timed takes 1)")
     ] = None,
+    env_kwargs: arguments.EnvKwargs = None,
     as_json: arguments.Json = False,
 ) -> None:
     """Score stored TrustSQL episodes again, without asking any agent; the scores are added to the store.
+
+    Keywords of the environment are those it was played with. Give what the store does not keep, or what has moved:
+    -k engine_url=… for a server with a password, -k dataset=FOLDER.
 
     Example: fogline rescore runs.db --comparator spider
     """
     from fogline.benchmarks.rescoring import RescoreConfig
     from fogline.benchmarks.rescoring import rescore as judge
-    from fogline.cli.options import build_config, command_line
+    from fogline.cli.options import build_config, command_line, key_values
     from fogline.cli.progress import ProgressBar
 
     flags: dict[str, Any] = {
-        "store": store,
-        "run": run,
-        "comparator": comparator,
-        "timed": timed,
-        "repeats": repeats,
-        "workers": workers,
-    }
+        "store": store, "run": run, "comparator": comparator, "timed": timed, "repeats": repeats, "workers": workers,
+        "env_kwargs": key_values(env_kwargs, "--set"),
+    }  # fmt: skip
     config = build_config(RescoreConfig, {}, flags)
     with ProgressBar("episodes") as bar:
         reports = judge(config, progress=bar.update, command=command_line())
@@ -68,9 +69,8 @@ def rescore(
         return
     for report in reports:
         _show(report)
-    console().print(
-        f"The scores are in {shlex.quote(store)}: fogline export {shlex.quote(store)} FOLDER", soft_wrap=True
-    )
+    kept = shlex.quote(redact_text(store))
+    console().print(f"The scores are in {kept}: fogline export {kept} FOLDER", soft_wrap=True)
 
 
 def _show(report: RescoreReport) -> None:

@@ -19,7 +19,7 @@ def to_jsonable(value: Any) -> Any:
     Raises:
         DataError: For a type that has no JSON form here.
     """
-    if value is None or isinstance(value, (str, bool, int, float)) and not isinstance(value, np.generic):
+    if value is None or (isinstance(value, (str, bool, int, float)) and not isinstance(value, np.generic)):
         return value
     if isinstance(value, Mapping):
         if _TAG not in value and all(type(key) is str for key in value):

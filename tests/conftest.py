@@ -11,9 +11,10 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from shop import MakeEnv
+
     from fogline.envs.trust_sql.env import TrustSQLEnv
     from fogline.simulators.databases.records import TextToSQLDataset
-    from shop import MakeEnv
 
 # Test files are imported by path (--import-mode=importlib), so helpers beside them need their folder named.
 for _folder in ("support", "core", "learning"):
@@ -26,8 +27,9 @@ settings.load_profile("fogline")
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TextToSQLDataset]:
     """The data set of ``shop.py``, built once; its workers stay warm from test to test."""
-    from fogline.simulators.databases.executor import Database
     from shop import build
+
+    from fogline.simulators.databases.executor import Database
 
     dataset = build(tmp_path_factory.mktemp("shop"))
     with Database(dataset.databases["shop"]) as database:

@@ -140,7 +140,10 @@ def calibrate(connection: sqlite3.Connection, seconds: float, template: str = WI
         tried.append((statement, cost))
         if abs(cost / seconds - 1) < _NEAR:
             break
-        tracks = min(_ALL_TRACKS, max(1, round(tracks * seconds / cost)))
+        wanted = min(_ALL_TRACKS, max(1, round(tracks * seconds / cost)))
+        if wanted == tracks:
+            break
+        tracks = wanted
     statement, cost = min(tried, key=lambda item: abs(item[1] - seconds))
     if cost < seconds / 2:
         raise DataError(f"the dearest join took {cost:.4f} s, over {_ALL_TRACKS} tracks: expected {seconds} s.")

@@ -265,7 +265,8 @@ def _generations(plan: TablePlan, chunks: Iterable[Rows]) -> Iterator[Rows]:
     waiting = [row for chunk in chunks for row in chunk]
     inserted: list[set[tuple[Any, ...]]] = [set() for _ in links]
     while waiting:
-        free, blocked = [], []
+        free: list[tuple[tuple[Any, ...], list[tuple[Any, ...]]]] = []
+        blocked: list[tuple[tuple[Any, ...], list[tuple[Any, ...]]]] = []
         for row in waiting:
             needed = [tuple(row[place] for place in here) for here, _ in links]
             itself = [tuple(row[place] for place in there) for _, there in links]

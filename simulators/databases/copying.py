@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fogline.core.errors import ConfigurationError
+from fogline.core.errors import ConfigurationError, DataError
 from fogline.simulators.databases.locations import locate
 from fogline.simulators.databases.records import Catalogue, DatabaseRef
 
@@ -295,6 +295,7 @@ def _copy_views(connection: sqlite3.Connection, catalogue: Catalogue, target: Ta
     views = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY rowid")
     waiting = dict(views.fetchall())
     reasons: dict[str, str] = {}
+    expected: tuple[type[Exception], ...] = (DataError, sqlite3.Error, *target.errors)
     progress = True
     while waiting and progress:
         progress = False
@@ -302,7 +303,7 @@ def _copy_views(connection: sqlite3.Connection, catalogue: Catalogue, target: Ta
             try:
                 rows = connection.execute(f"SELECT * FROM {quoted(name)}").fetchall()
                 target.create_view(name, translated_view(sql, catalogue, target.engine))
-            except (ValueError, sqlite3.Error, *target.errors) as error:
+            except expected as error:
                 reasons[name] = str(error).partition("\n")[0]
                 continue
             del waiting[name]

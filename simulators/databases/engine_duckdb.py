@@ -113,6 +113,7 @@ class Database:
         self.alarm.set(limits[0], cursor.interrupt)
         verdict = Verdict()
         try:
+            sql.encode()  # DuckDB itself answers a lone surrogate with an error of no kind.
             verdict = self._judged(cursor, sql)
             if verdict.forbidden:
                 return failure("forbidden", verdict.forbidden)

@@ -90,7 +90,7 @@ def gather(
         wanted = min(chunk_rows, max_rows - count + 1)
         rows = fetch(wanted)
         if not rows:
-            return _first_rows(chunks, keep_rows), count, False
+            return _first_rows(chunks, count, keep_rows), count, False
         ended = len(rows) < wanted
         truncated = count + len(rows) > max_rows
         if truncated:
@@ -110,11 +110,11 @@ def gather(
             chunks.append(chunk)
         count += len(rows)
         if ended or truncated:
-            return _first_rows(chunks, keep_rows), count, truncated
+            return _first_rows(chunks, count, keep_rows), count, truncated
 
 
-def _first_rows(chunks: list[bytes], keep_rows: int | None) -> list[bytes]:
-    if keep_rows is None:
+def _first_rows(chunks: list[bytes], count: int, keep_rows: int | None) -> list[bytes]:
+    if keep_rows is None or count <= keep_rows:
         return chunks
     kept: list[bytes] = []
     for chunk in chunks:

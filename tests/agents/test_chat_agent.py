@@ -17,7 +17,7 @@ from fogline.agents.agent import Agent, Decision, SeatView
 from fogline.agents.chat import ChatAgent, majority, normalised, rendered
 from fogline.agents.collector import collect_all
 from fogline.core.chat import ChatModel, ChatPiece, ChatReply, ChatRequest, ToolCall
-from fogline.core.chat_errors import ContentRefused, ContextLengthExceeded, RateLimited
+from fogline.core.chat.errors import ContentRefused, ContextLengthExceeded, RateLimited
 from fogline.core.errors import AgentError, ConfigurationError
 from fogline.core.spaces import UnicodeText
 from fogline.envs.text import Response, TurnEnv

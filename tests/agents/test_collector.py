@@ -16,15 +16,16 @@ from typing import Any
 
 import pytest
 from echo_game import SEATS, EchoGame, Stubborn, Whisperer, seats_of
+from games import AsyncCountEnv, AsyncSeededAgent, BlockingCountEnv, CountEnv, SeededAgent
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from fogline.agents.agent import Decision, SeatView
 from fogline.agents.collector import collect, collect_all
 from fogline.agents.rollout import Assignment
 from fogline.core.engine import make_engine
 from fogline.core.episode import Episode, Usage
 from fogline.core.errors import AgentError, ConfigurationError, InfrastructureError
-from games import AsyncCountEnv, AsyncSeededAgent, BlockingCountEnv, CountEnv, SeededAgent
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 TASKS = [Assignment(f"length-{1 + index % 4}", index) for index in range(12)]
 
@@ -62,9 +63,7 @@ def test_an_episode_says_what_was_played_and_what_happened() -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 4, 64])
-@pytest.mark.parametrize(
-    "factory", [CountEnv, AsyncCountEnv, BlockingCountEnv], ids=["inline", "awaited", "threaded"]
-)
+@pytest.mark.parametrize("factory", [CountEnv, AsyncCountEnv, BlockingCountEnv], ids=["inline", "awaited", "threaded"])
 @pytest.mark.parametrize(
     "agent", [SeededAgent, lambda: SeededAgent(3), AsyncSeededAgent, lambda: AsyncSeededAgent(None)]
 )
@@ -614,8 +613,13 @@ def test_each_seat_may_have_its_own_agent() -> None:
         assert episode.agent == "left=whisperer,right=stubborn-1"
         turns = [turn for turn in episode.turns if turn.seat == "right"]
         assert [turn.action for turn in turns] == [1, 1]
-    assert {episode.reward_of("right") for episode in episodes} == {0.0, 1.0}
-    assert all(episode.reward_of("left") == float(episode.turns[1].observation[1] == 1) for episode in episodes)
+    assert {turn.action for episode in episodes for turn in episode.turns if turn.seat == "left"} == {0, 1, 2}
+    assert {episode.reward_of("right") for episode in episodes} == {0.0, 0.5, 1.0}
+    # All that `left` hears and all that `right` says is 1: the seats' digits decide who is right.
+    for episode in episodes:
+        left, right = (float(turn.observation[1]) for turn in episode.turns[:2])
+        assert [turn.terms["right"] for turn in episode.turns] == [1.0, right, right, left]
+        assert [turn.reward for turn in episode.turns] == [0.5, right / 2, right / 2, left / 2]
 
 
 def test_a_shared_agent_sees_both_seats_in_one_batch() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,9 @@ def test_a_configuration_is_strict_and_frozen(wrong: dict[str, Any]) -> None:
         EvalConfig.model_validate({"env": "e", "agent": "a", **wrong})
     with pytest.raises(ValidationError):
         EvalConfig(env="e", agent="a").samples = 2  # type: ignore[misc]
+
+
+def test_a_report_shows_no_password(tmp_path: Path) -> None:
+    report = evaluate(toy(tmp_path, limit=1))
+    secret = report.config.model_copy(update={"store": "postgresql://me:hunter2@host/runs"})
+    assert "hunter2" not in json.dumps(replace(report, config=secret).to_json())

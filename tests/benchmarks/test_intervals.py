@@ -69,9 +69,10 @@ def test_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 0.88 <= hits / 300 <= 0.98
 
 
-def test_bootstrap_is_decided_by_its_seed() -> None:
+def test_bootstrap_is_decided_by_values_and_seed() -> None:
     values = [0.0, 0.25, 0.5, 1.0, 0.75]
     assert cluster_bootstrap(values, seed=3) == cluster_bootstrap(values, seed=3)
+    assert cluster_bootstrap(values[::-1], seed=3) == cluster_bootstrap(values, seed=3)
     assert cluster_bootstrap(values, resamples=50, seed=3) != cluster_bootstrap(values, resamples=50, seed=4)
 
 

@@ -132,3 +132,16 @@ def test_a_run_without_sql_cannot_be_scored_again(tmp_path: Path) -> None:
             judged(tmp_path / "runs.db", run=wanted)
     with pytest.raises(ConfigurationError, match="not in the store"):
         judged(tmp_path / "runs.db", run="nobody")
+
+
+def test_data_that_moved_are_found_where_they_are_now(played: Path, tmp_path: Path) -> None:
+    with closing(RunStore(played)) as store:
+        [row, *_] = [row.episode for row in store.episodes(status="terminated")]
+        [cell] = store.cells()
+    with closing(RunStore(tmp_path / "moved.db")) as store:
+        run = store.begin_run("made by hand", {})
+        key = store.add_cell(run, {**cell.config, "env_kwargs": {"dataset": str(tmp_path / "gone")}})
+        store.add_episodes(run, key, [row])
+    with pytest.raises(ConfigurationError, match="gone"):
+        judged(tmp_path / "moved.db")
+    assert judged(tmp_path / "moved.db", env_kwargs={"dataset": "bundled"}).episodes == 1

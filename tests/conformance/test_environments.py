@@ -23,12 +23,13 @@ import gymnasium
 import numpy as np
 import pytest
 import trajectories
-from fogline.core.engine import make_engine
-from fogline.core.errors import ConfigurationError
-from fogline.envs import ENV_IDS
 from gymnasium.utils.env_checker import check_env
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+
+from fogline.core.engine import make_engine
+from fogline.core.errors import ConfigurationError
+from fogline.envs import ENV_IDS
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "TrustSQL-v0": [
@@ -109,9 +110,7 @@ def test_an_unknown_option_of_the_environment_is_a_type_error(case: tuple[str, d
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_vectors_of_environments_step_and_reset(case: tuple[str, dict[str, Any]], mode: str) -> None:
     extra = {"vector_kwargs": {"shared_memory": False}} if mode == "async" else {}
-    vector = gymnasium.make_vec(
-        f"fogline.envs:{case[0]}", num_envs=2, vectorization_mode=mode, **extra, **case[1]
-    )
+    vector = gymnasium.make_vec(f"fogline.envs:{case[0]}", num_envs=2, vectorization_mode=mode, **extra, **case[1])
     try:
         observations, _ = vector.reset(seed=[3, 4])
         single = fresh(case)
@@ -133,7 +132,9 @@ def _element(batch: Any, index: int) -> Any:
 
 def equal(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+        return (
+            isinstance(other, dict) and one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+        )
     return bool(np.array_equal(one, other))
 
 
@@ -226,7 +227,9 @@ def test_environments_in_threads_give_the_same(case: tuple[str, dict[str, Any]])
 
 def test_worker_processes_give_the_same(case: tuple[str, dict[str, Any]]) -> None:
     with make_engine("process", 2) as engine:
-        outcomes = sorted(engine.map(trajectories.digest_of, [(*case, seed) for seed in SEEDS]), key=lambda one: one.index)
+        outcomes = sorted(
+            engine.map(trajectories.digest_of, [(*case, seed) for seed in SEEDS]), key=lambda one: one.index
+        )
     assert [outcome.unwrap() for outcome in outcomes] == [trajectories.digest(*case, seed) for seed in SEEDS]
 
 
@@ -435,7 +438,11 @@ def test_objects_that_cannot_be_shown_are_answered_too(env: gymnasium.Env[Any, A
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(sql=st.text(max_size=60) | st.text(alphabet=st.characters(), max_size=30), tool=st.integers(0, 5), rude=st.booleans())
+@given(
+    sql=st.text(max_size=60) | st.text(alphabet=st.characters(), max_size=30),
+    tool=st.integers(0, 5),
+    rude=st.booleans(),
+)
 @example(sql="SELECT '\ud800'", tool=0, rude=False)
 @example(sql="SELECT '\x00'", tool=0, rude=False)
 @example(sql="\x00", tool=3, rude=False)

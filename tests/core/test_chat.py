@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from fogline.core.chat import ChatModel, ChatPiece, ChatReply, ChatRequest, OpenAIChatModel
-from fogline.core.chat_errors import (
+from fogline.core.chat.errors import (
     AuthenticationFailed,
     BadRequest,
     ChatError,
@@ -33,8 +33,8 @@ from fogline.core.chat_errors import (
     RateLimited,
     ServerError,
 )
+from fogline.core.chat.prices import Price
 from fogline.core.errors import AgentError, ConfigurationError, InfrastructureError
-from fogline.core.prices import Price
 
 from .fault_server import (
     FaultServer,
@@ -351,7 +351,7 @@ def test_total_time_is_bounded_even_when_every_attempt_hangs() -> None:
 
 
 def test_jitter_repeats_with_the_seed() -> None:
-    from fogline.core.chat_retry import Backoff
+    from fogline.core.chat.retry import Backoff
 
     def waits(seed: int) -> list[float | None]:
         backoff = Backoff(8, 1e9, seed=seed)

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fogline.core.chat import ChatReply, ChatRequest, ToolCall
-from fogline.core.chat_cache import ChatCache, request_key
-from fogline.core.chat_echo import strip_echo
-from fogline.core.chat_errors import AuthenticationFailed, retry_after_seconds, status_error
-from fogline.core.chat_wire import StreamAssembler, parse_reply
+from fogline.core.chat.cache import ChatCache, request_key
+from fogline.core.chat.echo import strip_echo
+from fogline.core.chat.errors import AuthenticationFailed, retry_after_seconds, status_error
+from fogline.core.chat.prices import Price, approximate_tokens, load_prices
+from fogline.core.chat.secret import Redactor, Secret
+from fogline.core.chat.wire import StreamAssembler, parse_reply
 from fogline.core.errors import ConfigurationError, DataError
-from fogline.core.prices import Price, approximate_tokens, load_prices
-from fogline.core.secret import Redactor, Secret
 
 WORDS = st.text("abcdefgh xyz\n", min_size=1).filter(str.strip)
 CONVERSATIONS = st.lists(

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fogline.core.episode import STATUSES, UNSCORED, Episode, Failure, Status, Turn, Usage
-from fogline.core.errors import DataError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fogline.core.episode import STATUSES, UNSCORED, Episode, Failure, Status, Turn, Usage
+from fogline.core.errors import DataError
 
 FINITE = st.floats(-1e6, 1e6)
 NAMES = st.sampled_from(["agent", "left", "right"])

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fogline.core.errors import DataError
-from fogline.core.jsonable import from_jsonable, to_jsonable
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from fogline.core.errors import DataError
+from fogline.core.jsonable import from_jsonable, to_jsonable
 
 DTYPES = st.one_of(
     hnp.boolean_dtypes(),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from fogline.core.errors import ConfigurationError
-from fogline.core.rewards import RewardScheme
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fogline.core.errors import ConfigurationError
+from fogline.core.rewards import RewardScheme
 
 FINITE = st.floats(-1e6, 1e6)
 TERMS = st.dictionaries(st.sampled_from("abcdef"), FINITE)

@@ -8,11 +8,12 @@ import pickle
 from typing import Any
 
 import pytest
-from fogline.core.errors import ConfigurationError
-from fogline.core.spaces import UnicodeText
 from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fogline.core.errors import ConfigurationError
+from fogline.core.spaces import UnicodeText
 
 
 @given(st.text())

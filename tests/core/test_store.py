@@ -23,12 +23,12 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fogline.core import store_database
 from fogline.core.episode import Episode, Failure, Status, Turn, Usage
 from fogline.core.errors import ConfigurationError, DataError, FoglineError, InfrastructureError
 from fogline.core.redaction import REDACTED, names_a_secret, redact_text
 from fogline.core.store import RunStore, Score, StoreError, StoreUnavailable, cell_key, redact
-from fogline.core.store_queries import attempts_of, finished_keys
+from fogline.core.store import database as store_database
+from fogline.core.store.queries import attempts_of, finished_keys
 
 
 def make_episode(task: str = "t", seed: int = 0, status: Status = "terminated", reward: float = 1.0) -> Episode:

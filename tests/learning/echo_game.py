@@ -1,14 +1,15 @@
-"""A two-seat game: each seat is told a digit and must say the other's, which the other may first whisper."""
+"""A two-seat game: each seat is told a digit, says it aloud, and must then say the digit that the other was told."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 import numpy as np
-from fogline.agents.agent import SeatView
-from fogline.core.episode import Turn
 from gymnasium import spaces
 from pettingzoo import ParallelEnv
+
+from fogline.agents.agent import SeatView
+from fogline.core.episode import Turn
 
 SEATS = ("left", "right")
 DIGITS = 3
@@ -17,8 +18,8 @@ DIGITS = 3
 class EchoGame(ParallelEnv[str, Any, int]):
     """Turn 1: each seat sees its digit and says a word. Turn 2: each hears the other's word and guesses its digit.
 
-    A right guess pays 1 to the guesser, so that two seats with one shared code reach 2 an episode and
-    two that say nothing useful reach ``2 / DIGITS`` on average.
+    Each seat is paid half for saying its own digit and half for guessing the other's: honest seats that listen
+    reach 1 each, seats that say anything ``1 / DIGITS`` each on average.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"name": "EchoGame-v0", "render_modes": [], "is_parallelizable": True}
@@ -55,8 +56,10 @@ class EchoGame(ParallelEnv[str, Any, int]):
         self._turn += 1
         heard = {seat: int(actions[_other(seat)]) for seat in SEATS}
         over = self._turn == 2
-        right = {seat: float(over and int(actions[seat]) == self._digits[_other(seat)]) for seat in SEATS}
+        wanted = {seat: self._digits[_other(seat) if over else seat] for seat in SEATS}
+        right = {seat: float(int(actions[seat]) == wanted[seat]) for seat in SEATS}
         observations = {seat: _seen(heard[seat], 1.0) for seat in SEATS}
+        rewards = {seat: 0.5 * right[seat] for seat in SEATS}
         infos: dict[str, dict[str, Any]] = {
             seat: {"terms": {"right": right[seat]}, "phase": "guess" if over else "whisper"} for seat in SEATS
         }
@@ -66,7 +69,7 @@ class EchoGame(ParallelEnv[str, Any, int]):
                 info["metrics"] = {"digits": sum(self._digits.values())}
             self.agents = []
         ended = {seat: over for seat in SEATS}
-        return observations, right, ended, {seat: False for seat in SEATS}, infos
+        return observations, rewards, ended, {seat: False for seat in SEATS}, infos
 
 
 class EchoEncoder:

@@ -22,7 +22,7 @@ from requirement import unavailable
 from fogline.agents.agent import SeatView
 from fogline.agents.chat import ChatAgent
 from fogline.core.chat import ChatPiece, ChatRequest, OpenAIChatModel
-from fogline.core.chat_errors import BadRequest, ChatError
+from fogline.core.chat.errors import BadRequest, ChatError
 from fogline.core.spaces import UnicodeText
 
 pytestmark = pytest.mark.services

@@ -13,10 +13,10 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
-from fogline.core import store_database
 from fogline.core.episode import Episode, Failure, Status, Turn
 from fogline.core.store import RunStore, Score, StoreError, StoreUnavailable
-from fogline.core.store_queries import finished_keys
+from fogline.core.store import database as store_database
+from fogline.core.store.queries import finished_keys
 
 pytestmark = pytest.mark.services
 

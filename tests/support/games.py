@@ -67,7 +67,9 @@ class CountEnv(gymnasium.Env[Any, Any]):
 class AsyncCountEnv(CountEnv):
     """The same with an awaited step; ``waits`` says how long a task's steps take."""
 
-    def __init__(self, calls: Counter[str] | None = None, waits: dict[str, float] | None = None, **options: Any) -> None:
+    def __init__(
+        self, calls: Counter[str] | None = None, waits: dict[str, float] | None = None, **options: Any
+    ) -> None:
         super().__init__(calls, **options)
         self.waits = waits or {}
 

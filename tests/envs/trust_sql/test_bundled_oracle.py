@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium
 import pytest
+
 from fogline.agents.collector import collect_all
 from fogline.agents.scripted.trust_sql import HeuristicAgent, OracleAgent
 from fogline.core.errors import AgentError, ConfigurationError

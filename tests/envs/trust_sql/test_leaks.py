@@ -10,6 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shop import GOLD, SCHEMAS, TASKS, MakeEnv, Move, confirm, explore, generate, play, propose
+
 from fogline.agents.agent import SeatView
 from fogline.agents.collector import collect_all
 from fogline.agents.scripted.baselines import RandomAgent
@@ -19,9 +23,6 @@ from fogline.envs.trust_sql import prompts
 from fogline.envs.trust_sql.env import TrustSQLEnv
 from fogline.simulators.databases.executor import Database
 from fogline.simulators.databases.records import TextToSQLDataset
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from shop import GOLD, SCHEMAS, TASKS, MakeEnv, Move, confirm, explore, generate, play, propose
 
 OPAQUE = (ModuleType, FunctionType, BuiltinFunctionType, MethodType, type, np.random.Generator)
 
@@ -86,8 +87,15 @@ def stored(shop: TextToSQLDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name, reference in shop.databases.items():
         (folder / "databases" / f"{name}.sqlite").write_bytes(Path(reference.url.partition("///")[2]).read_bytes())
     rows = [
-        {"task_id": task.task_id, "database": task.database, "question": task.question, "gold_sql": task.gold_sql,
-         "evidence": task.evidence, "difficulty": "easy", "families": []}
+        {
+            "task_id": task.task_id,
+            "database": task.database,
+            "question": task.question,
+            "gold_sql": task.gold_sql,
+            "evidence": task.evidence,
+            "difficulty": "easy",
+            "families": [],
+        }
         for task in TASKS
     ]
     (folder / "shop.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -130,7 +138,9 @@ class Prober:
     def act(self, views: Sequence[SeatView]) -> list[Any]:
         moves = [self.moves[min(len(view.turns), len(self.moves) - 1)] for view in views]
         tools = [view.tool_action for view in views]
-        return [tool(*move) if isinstance(move, tuple) and tool else move for tool, move in zip(tools, moves, strict=True)]
+        return [
+            tool(*move) if isinstance(move, tuple) and tool else move for tool, move in zip(tools, moves, strict=True)
+        ]
 
 
 @pytest.mark.parametrize("agent", [RandomAgent, HeuristicAgent, Prober])
@@ -168,7 +178,13 @@ def test_no_public_attribute_leads_to_gold_or_a_path_at_any_moment(stored: Path)
     databases = [reference.url.partition("///")[2] for reference in dataset.databases.values()]
     moments = 0
     env.reset(seed=0, options={"task_id": "shop-count"})
-    for move in ["nonsense", explore(), propose(SCHEMAS["shop-count"]), generate("SELECT 1"), confirm("SELECT 2 FROM work")]:
+    for move in [
+        "nonsense",
+        explore(),
+        propose(SCHEMAS["shop-count"]),
+        generate("SELECT 1"),
+        confirm("SELECT 2 FROM work"),
+    ]:
         result = env.step(plain.tool_action(*move) if isinstance(move, tuple) else move)
         for place in (env, plain, result):
             assert_clean(place, only_golds)

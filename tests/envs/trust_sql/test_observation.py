@@ -5,15 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fogline.core.errors import ConfigurationError
-from fogline.envs.trust_sql import prompts
-from fogline.envs.trust_sql.observation import EMPTY_RESULT, Display, shown_rows
-from fogline.simulators.databases.records import QueryResult
 from hypothesis import given
 from hypothesis import strategies as st
 from shop import GOLD, SCHEMAS, MakeEnv, confirm, explore, generate, perfect, play, propose
 
-CELLS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8) | st.binary(max_size=20)
+from fogline.core.errors import ConfigurationError
+from fogline.envs.trust_sql import prompts
+from fogline.envs.trust_sql.observation import EMPTY_RESULT, Display, shown_rows
+from fogline.simulators.databases.records import QueryResult
+
+CELLS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=8)
+    | st.binary(max_size=20)
+)
 
 
 def result(rows: list[tuple[Any, ...]], **fields: Any) -> QueryResult:
@@ -224,8 +232,12 @@ def test_the_tools_become_actions_that_the_environment_reads(make_env: MakeEnv) 
 
 
 @pytest.mark.parametrize("actions", ["text", "structured"])
-@pytest.mark.parametrize("call", [("fly", {}), ("explore_schema", {}), ("propose_schema", {}), ("propose_schema", {"tables": 3})])
-def test_a_wrong_tool_call_is_a_malformed_turn(make_env: MakeEnv, actions: str, call: tuple[str, dict[str, Any]]) -> None:
+@pytest.mark.parametrize(
+    "call", [("fly", {}), ("explore_schema", {}), ("propose_schema", {}), ("propose_schema", {"tables": 3})]
+)
+def test_a_wrong_tool_call_is_a_malformed_turn(
+    make_env: MakeEnv, actions: str, call: tuple[str, dict[str, Any]]
+) -> None:
     (step,) = play(make_env(actions=actions), "shop-count", [call])
     assert step[4]["malformed"]
     assert step[0].startswith("Invalid format")
@@ -262,6 +274,8 @@ def test_a_task_of_one_database_is_chosen_by_databases(make_env: MakeEnv) -> Non
 
 def test_refusals_name_only_what_the_agent_wrote(make_env: MakeEnv) -> None:
     env = make_env(protocol="strict")
-    steps = play(env, "shop-count", [explore(), propose({"customer": ["country"]}), generate("SELECT name FROM customer")])
+    steps = play(
+        env, "shop-count", [explore(), propose({"customer": ["country"]}), generate("SELECT name FROM customer")]
+    )
     assert steps[2][0] == prompts.refusal(["generate_outside_proposal"], ["customer.name"])
     assert "customer.name" in steps[2][0]

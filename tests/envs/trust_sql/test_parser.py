@@ -8,6 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fogline.envs.trust_sql.parser import (
     ACTION_NAMES,
     PHASES,
@@ -21,8 +24,6 @@ from fogline.envs.trust_sql.parser import (
     split_reasoning,
 )
 from fogline.simulators.databases.records import SchemaSubset
-from hypothesis import given
-from hypothesis import strategies as st
 
 THINK = "<think>why</think>"
 CALL = '<tool_call>{"name": "execute_sql_query", "arguments": {"db_id": "shop", "sql": "SELECT 1"}}</tool_call>'
@@ -315,7 +316,11 @@ ANYTHING = st.one_of(
 )
 PIECES = st.sampled_from(
     [
-        *(f"<{slash}{tag}>" for tag in ("think", "action", "tool_call", "tool", "schema", "answer") for slash in ("", "/")),
+        *(
+            f"<{slash}{tag}>"
+            for tag in ("think", "action", "tool_call", "tool", "schema", "answer")
+            for slash in ("", "/")
+        ),
         *ACTION_NAMES,
         '{"name": "execute_sql_query", "arguments": {"sql": "SELECT 1"}}',
         '{"tables": [], "columns": {}}',
@@ -354,7 +359,11 @@ def test_anything_but_text_is_malformed(value: Any) -> None:
     st.one_of(
         ANYTHING,
         st.fixed_dictionaries(
-            {"phase": ANYTHING | st.sampled_from(PHASES) | st.integers(0, 3), "sql": ANYTHING | SOUP, "schema": ANYTHING | SOUP}
+            {
+                "phase": ANYTHING | st.sampled_from(PHASES) | st.integers(0, 3),
+                "sql": ANYTHING | SOUP,
+                "schema": ANYTHING | SOUP,
+            }
         ),
     ),
     st.booleans(),
@@ -376,9 +385,7 @@ def test_a_rendered_turn_reads_back(phase: Phase, thought: str, sql: str, databa
 
 @given(
     thought=SPOKEN,
-    columns=st.dictionaries(
-        SPOKEN.filter(str.strip), st.lists(SPOKEN.filter(str.strip), max_size=3), max_size=3
-    ),
+    columns=st.dictionaries(SPOKEN.filter(str.strip), st.lists(SPOKEN.filter(str.strip), max_size=3), max_size=3),
 )
 def test_a_rendered_proposal_reads_back(thought: str, columns: dict[str, list[str]]) -> None:
     parsed = parse_turn(render_turn("propose", thought, schema={"tables": list(columns), "columns": columns}))
@@ -388,7 +395,9 @@ def test_a_rendered_proposal_reads_back(thought: str, columns: dict[str, list[st
     assert parsed == ParsedTurn("propose", schema=SchemaSubset.of(list(stripped), stripped), well_formed=True)
 
 
-@pytest.mark.parametrize("sql", ["SELECT '</tool_call>'", "SELECT '<think>'", "SELECT '</think>', '<answer>x</answer>'"])
+@pytest.mark.parametrize(
+    "sql", ["SELECT '</tool_call>'", "SELECT '<think>'", "SELECT '</think>', '<answer>x</answer>'"]
+)
 @pytest.mark.parametrize("phase", ["explore", "generate"])
 def test_tags_quoted_in_a_rendered_statement_stay_part_of_it(phase: Phase, sql: str) -> None:
     assert parse_turn(render_turn(phase, "t", sql=sql)) == ParsedTurn(phase, sql, None, None, True)

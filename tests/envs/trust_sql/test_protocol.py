@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fogline.envs.trust_sql.env import TrustSQLEnv
-from fogline.envs.trust_sql.protocol import Evidence, same_statement
-from fogline.simulators.databases.records import Catalogue, Column
 from hypothesis import given
 from hypothesis import strategies as st
 from shop import (
@@ -23,10 +20,16 @@ from shop import (
     propose,
 )
 
+from fogline.envs.trust_sql.env import TrustSQLEnv
+from fogline.envs.trust_sql.protocol import Evidence, same_statement
+from fogline.simulators.databases.records import Catalogue, Column
+
 RIGHT = GOLD["shop-count"]
 SCHEMA = SCHEMAS["shop-count"]
 OPENING = [explore(), propose(SCHEMA), generate(RIGHT)]
-UNTYPED = f'<think>t</think><tool_call>{{"name": "execute_sql_query", "arguments": {{"sql": "{LIST_SQL}"}}}}</tool_call>'
+UNTYPED = (
+    f'<think>t</think><tool_call>{{"name": "execute_sql_query", "arguments": {{"sql": "{LIST_SQL}"}}}}</tool_call>'
+)
 OTHER_DATABASE = (
     '<think>t</think><action>explore_schema</action><tool_call>{"name": "execute_sql_query", '
     f'"arguments": {{"db_id": "books", "sql": "{LIST_SQL}"}}}}</tool_call>'
@@ -45,7 +48,11 @@ RULES: dict[str, tuple[list[Any], Any, str]] = {
     ),
     "proposing what does not exist": ([explore()], propose({"customer": ["age"]}), "ungrounded_proposal"),
     "generating before proposing": ([explore()], generate(RIGHT), "generate_before_propose"),
-    "generating outside the proposal": (OPENING[:2], generate("SELECT name FROM customer"), "generate_outside_proposal"),
+    "generating outside the proposal": (
+        OPENING[:2],
+        generate("SELECT name FROM customer"),
+        "generate_outside_proposal",
+    ),
     "generating outside a later proposal": (
         [explore(), propose(SCHEMAS["shop-join"]), propose(SCHEMA)],
         generate("SELECT total FROM invoice"),
@@ -212,8 +219,13 @@ def test_a_name_is_grounded_once_it_was_shown(make_env: MakeEnv, sql: str, missi
 @pytest.mark.parametrize("rows", [1, 2])
 def test_rows_beyond_the_cap_ground_nothing(make_env: MakeEnv, rows: int) -> None:
     env = make_env(max_rows_shown=rows)
-    look = explore("SELECT m.name, p.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS p ORDER BY m.rowid, p.cid")
-    assert ungrounded(env, [look], {"customer": ["id", "name", "country"]}) == ["customer.country", "customer.name"][: 3 - rows]
+    look = explore(
+        "SELECT m.name, p.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS p ORDER BY m.rowid, p.cid"
+    )
+    assert (
+        ungrounded(env, [look], {"customer": ["id", "name", "country"]})
+        == ["customer.country", "customer.name"][: 3 - rows]
+    )
     assert ungrounded(make_env(max_rows_shown=3), [look], {"customer": ["id", "name", "country"]}) == []
 
 
@@ -223,7 +235,9 @@ def test_text_cut_by_the_token_bound_grounds_nothing(make_env: MakeEnv) -> None:
     assert ungrounded(make_env(max_observation_tokens=500), [wide], SCHEMA) == []
 
 
-@pytest.mark.parametrize("sql", ["SELECT country FROM customer WHERE country = 'Mars'", "SELECT customer.country FROM nowhere"])
+@pytest.mark.parametrize(
+    "sql", ["SELECT country FROM customer WHERE country = 'Mars'", "SELECT customer.country FROM nowhere"]
+)
 def test_a_statement_that_shows_nothing_grounds_nothing(make_env: MakeEnv, sql: str) -> None:
     assert ungrounded(make_env(protocol="off"), [explore(sql)], SCHEMA) == ["customer", "customer.country"]
 
@@ -352,7 +366,9 @@ def test_all_proposals_are_reported_in_order(make_env: MakeEnv) -> None:
 
 @pytest.mark.parametrize("protocol", ["off", "soft", "strict"])
 @pytest.mark.parametrize("move", [explore(), propose(SCHEMA), generate(RIGHT), "nonsense"])
-def test_the_last_turn_without_an_answer_truncates_and_pays_nothing(make_env: MakeEnv, protocol: str, move: Any) -> None:
+def test_the_last_turn_without_an_answer_truncates_and_pays_nothing(
+    make_env: MakeEnv, protocol: str, move: Any
+) -> None:
     env = make_env(protocol=protocol, max_turns=4)
     steps = play(env, "shop-count", [*OPENING, move])
     assert [step[2:4] for step in steps] == [(False, False)] * 3 + [(False, True)]

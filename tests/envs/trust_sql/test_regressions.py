@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from shop import GOLD, SCHEMAS, TASKS, MakeEnv, PlanAgent, confirm, explore, generate, make, perfect, play, propose
+
 from fogline.agents.collector import collect_all
 from fogline.core.errors import ConfigurationError
 from fogline.simulators.databases.records import TextToSQLDataset
-from shop import GOLD, SCHEMAS, TASKS, MakeEnv, PlanAgent, confirm, explore, generate, make, perfect, play, propose
 
 RIGHT = GOLD["shop-count"]
 RUNAWAY = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n, customer"
@@ -33,7 +34,9 @@ def test_thirty_rows_of_a_hundred_are_not_enough_and_order_does_not_matter(make_
     assert parts(env, [confirm("SELECT total FROM invoice ORDER BY id DESC")], "shop-all")["execution"] == 1.0
 
 
-@pytest.mark.parametrize("sql", ["SELECT 1", "PRAGMA table_info(customer)", "SELECT 14", "SELECT name FROM sqlite_master"])
+@pytest.mark.parametrize(
+    "sql", ["SELECT 1", "PRAGMA table_info(customer)", "SELECT 14", "SELECT name FROM sqlite_master"]
+)
 def test_a_constant_answer_has_no_floor(make_env: MakeEnv, sql: str) -> None:
     assert parts(make_env(), [confirm(sql)])["execution"] == 0.0
 
@@ -123,7 +126,9 @@ def test_the_model_cannot_choose_its_database(make_env: MakeEnv, name: str, acti
         assert step[0].startswith("Error: this task is about the database 'shop'")
 
 
-@pytest.mark.parametrize("sql", ["ATTACH DATABASE 'books.sqlite' AS b", "SELECT load_extension('x')", "SELECT readfile('x')"])
+@pytest.mark.parametrize(
+    "sql", ["ATTACH DATABASE 'books.sqlite' AS b", "SELECT load_extension('x')", "SELECT readfile('x')"]
+)
 def test_sql_cannot_reach_other_files(make_env: MakeEnv, sql: str) -> None:
     (step,) = play(make_env(protocol="off"), "shop-count", [generate(sql)])
     assert step[4]["status"] in ("forbidden", "error")

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from shop import GOLD, LIST_SQL, SCHEMAS, TASKS, MakeEnv, confirm, explore, generate, perfect, play, propose
+
 from fogline.core.errors import ConfigurationError, DataError
 from fogline.simulators.databases.records import DatabaseRef, SchemaSubset, TextToSQLDataset, TextToSQLTask
-from shop import GOLD, LIST_SQL, SCHEMAS, TASKS, MakeEnv, confirm, explore, generate, perfect, play, propose
 
 WRONG = "SELECT name FROM customer"
 RIGHT = GOLD["shop-count"]

@@ -1,4 +1,4 @@
-"""Bundled databases in folders of their own, whose contents the tests watch."""
+"""Bundled databases in folders of their own, on each engine that needs no server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fogline.simulators.databases.bundled import bundled_database
 from fogline.simulators.databases.copying import copy_database
 from fogline.simulators.databases.records import DatabaseRef
 
-# Test files are imported by path (--import-mode=importlib), so helpers beside them need their folder named.
+# Test files are imported by path (--import-mode=importlib): helpers beside them need their folder named.
 sys.path.insert(0, str(Path(__file__).parent))
 
 

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from fogline.core.chat_errors import ChatError
-from fogline.core.chat_meter import Meter
+from fogline.core.chat.errors import ChatError
+from fogline.core.chat.meter import Meter
 from fogline.core.errors import AgentError, ConfigurationError
 
 T = TypeVar("T")

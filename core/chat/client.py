@@ -13,14 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from fogline.core.chat_access import Access
-from fogline.core.chat_cache import ChatCache, request_key
-from fogline.core.chat_echo import strip_echo
-from fogline.core.chat_errors import ChatTimeout
-from fogline.core.chat_messages import ChatModel, ChatPiece, ChatReply, ChatRequest, Message, ToolCall
-from fogline.core.chat_meter import Meter
-from fogline.core.chat_retry import Backoff, Retries
-from fogline.core.chat_wire import (
+from fogline.core.chat.access import Access
+from fogline.core.chat.cache import ChatCache, request_key
+from fogline.core.chat.echo import strip_echo
+from fogline.core.chat.errors import ChatTimeout
+from fogline.core.chat.messages import ChatModel, ChatPiece, ChatReply, ChatRequest, Message, ToolCall
+from fogline.core.chat.meter import Meter
+from fogline.core.chat.prices import Estimate, Price, estimate_requests
+from fogline.core.chat.retry import Backoff, Retries
+from fogline.core.chat.wire import (
     StreamAssembler,
     decode,
     parse_reply,
@@ -29,10 +30,9 @@ from fogline.core.chat_wire import (
     usage_of,
 )
 from fogline.core.errors import ConfigurationError, check_choice
-from fogline.core.prices import Estimate, Price, estimate_requests
 
 if TYPE_CHECKING:
-    from fogline.core.chat_transport import Connection
+    from fogline.core.chat.transport import Connection
 
 __all__ = [
     "ChatModel",
@@ -180,7 +180,7 @@ class OpenAIChatModel:
     def estimate(self, requests: Iterable[ChatRequest]) -> Estimate:
         """Say what ``requests`` would take, without sending any.
 
-        Tokens are approximate (:func:`fogline.core.prices.approximate_prompt_tokens`); completion tokens and
+        Tokens are approximate (:func:`fogline.core.chat.prices.approximate_prompt_tokens`); completion tokens and
         cost are upper bounds. What the cache holds is free.
         """
         paid, cached = [], 0
@@ -330,7 +330,7 @@ class OpenAIChatModel:
         return self._connection, self._slots
 
     def _open(self) -> Connection:
-        from fogline.core.chat_transport import Connection
+        from fogline.core.chat.transport import Connection
 
         headers, redactor = self._access.secrets()
         return Connection(

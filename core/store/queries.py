@@ -7,8 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from fogline.core import store_database as tables
-from fogline.core.store_database import StoreError
+from fogline.core.store import database as tables
+from fogline.core.store.database import StoreError
 
 _KEYS_PER_QUERY = 400
 

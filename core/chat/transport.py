@@ -2,7 +2,7 @@
 
 The library never holds the key: it is given a placeholder, and the real headers are put on a request only
 while it is being sent. Its exceptions, which carry requests and headers, never leave this module; each
-becomes one of :mod:`fogline.core.chat_errors` without a chain behind it. Imports `openai`: load it lazily.
+becomes one of :mod:`fogline.core.chat.errors` without a chain behind it. Imports `openai`: load it lazily.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import aiohttp
 import httpx2
 import openai
 
-from fogline.core.chat_errors import (
+from fogline.core.chat.errors import (
     BadRequest,
     ChatError,
     ChatTimeout,
@@ -23,8 +23,8 @@ from fogline.core.chat_errors import (
     MalformedReply,
     status_error,
 )
+from fogline.core.chat.secret import Redactor, Secret
 from fogline.core.errors import AgentError
-from fogline.core.secret import Redactor, Secret
 
 _PLACEHOLDER = "fogline-adds-the-key-while-sending"
 _PATH = "/chat/completions"

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from fogline.core.prices import Price
+from fogline.core.chat.prices import Price
 
 
 @dataclass(slots=True)

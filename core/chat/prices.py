@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fogline.core.chat_messages import ChatRequest
+from fogline.core.chat.messages import ChatRequest
 from fogline.core.errors import DataError
 
 _MESSAGE_TOKENS = 4

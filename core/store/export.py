@@ -15,11 +15,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from fogline.core.jsonable import to_jsonable
-from fogline.core.store_database import StoreError, StoreUnavailable
+from fogline.core.store.database import StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from fogline.core.store import OnCorrupt, RunStore
-    from fogline.core.store_records import StoredEpisode
+    from fogline.core.store.records import StoredEpisode
 
 COLUMNS: Mapping[str, str] = {
     "episodes": """

@@ -16,7 +16,7 @@ from fogline.core.episode import Episode
 from fogline.core.errors import DataError
 from fogline.core.jsonable import from_jsonable, to_jsonable
 from fogline.core.redaction import redact
-from fogline.core.store_database import now
+from fogline.core.store.database import now
 
 _PACKAGES = (
     "fogline",

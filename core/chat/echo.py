@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fogline.core.chat_messages import Message
+from fogline.core.chat.messages import Message
 
 _LONGEST_GLUE = 48
 """Characters that a template may put between two messages, e.g. ``<|im_end|>\\n<|im_start|>user\\n``."""

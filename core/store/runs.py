@@ -18,13 +18,13 @@ from typing import Any, Literal, Self
 
 import sqlalchemy as sa
 
-from fogline.core import store_database as tables
 from fogline.core.episode import Episode
 from fogline.core.errors import DataError, check_choice
 from fogline.core.jsonable import from_jsonable
 from fogline.core.redaction import redact, redact_text
-from fogline.core.store_database import SCHEMA_VERSION, Database, StoreError, StoreUnavailable
-from fogline.core.store_queries import (
+from fogline.core.store import database as tables
+from fogline.core.store.database import SCHEMA_VERSION, Database, StoreError, StoreUnavailable
+from fogline.core.store.queries import (
     check_episode,
     check_same_score,
     finished_keys,
@@ -32,7 +32,7 @@ from fogline.core.store_queries import (
     known_attempts,
     number_attempts,
 )
-from fogline.core.store_records import (
+from fogline.core.store.records import (
     CellRecord,
     CellSummary,
     RunRecord,
@@ -310,7 +310,7 @@ class RunStore:
         Returns:
             The written files.
         """
-        from fogline.core.store_export import export
+        from fogline.core.store.export import export
 
         return export(self, Path(folder), run_id, on_corrupt)
 

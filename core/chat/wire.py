@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from fogline.core.chat_errors import (
+from fogline.core.chat.errors import (
     ChatError,
     ContentRefused,
     MalformedReply,
@@ -15,7 +15,7 @@ from fogline.core.chat_errors import (
     excerpt,
     status_error,
 )
-from fogline.core.chat_messages import ChatReply, ChatRequest, ToolCall
+from fogline.core.chat.messages import ChatReply, ChatRequest, ToolCall
 from fogline.core.errors import AgentError
 
 _REASONING_FIELDS = ("reasoning_content", "reasoning")

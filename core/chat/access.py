@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from fogline.core.chat.secret import Redactor, Secret
 from fogline.core.errors import ConfigurationError
-from fogline.core.secret import Redactor, Secret
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 

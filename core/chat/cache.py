@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fogline.core.chat_messages import ChatReply, ChatRequest, ToolCall
+from fogline.core.chat.messages import ChatReply, ChatRequest, ToolCall
 from fogline.core.errors import DataError
 
 _VERSION = 1
