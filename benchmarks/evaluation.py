@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import count
 from time import perf_counter
-from typing import Annotated, Any, Literal, NamedTuple, cast
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -193,7 +193,7 @@ async def evaluate_async(
 def _episodes(
     config: EvalConfig, plan: Plan, agent: Agent, engine: Engine | None, finished: set[tuple[str, int]]
 ) -> AsyncGenerator[Episode, None]:
-    episodes = collect(
+    return collect(
         partial(make_environment, config.env, config.env_kwargs),
         agent,
         plan.assignments(),
@@ -203,7 +203,6 @@ def _episodes(
         retries=config.retries,
         finished=finished,
     )
-    return cast("AsyncGenerator[Episode, None]", episodes)  # so that it can be closed where the play is interrupted
 
 
 def make_plan(config: EvalConfig) -> Plan:

@@ -19,7 +19,7 @@ from fogline.benchmarks.rescoring import Judgement, RescoreConfig
 from fogline.core.episode import Episode
 from fogline.core.store import Score, StoredEpisode
 from fogline.envs.trust_sql.metrics import measure_time_ratio, r_ves, soft_f1_of, ves
-from fogline.envs.trust_sql.scoring import EXECUTION_RIGHT, Answer, Scorer
+from fogline.envs.trust_sql.scoring import EXECUTION_RIGHT, Answer, Scorer, reward_limits
 from fogline.simulators.databases.executor import Database
 from fogline.simulators.databases.records import QueryLimits, QueryResult, TextToSQLTask
 
@@ -29,9 +29,6 @@ JUDGE_VERSION = "1"
 CONTEXT_EXHAUSTED = "ContextLengthExceeded"
 
 ENV_ID = "TrustSQL-v0"
-
-_ROWS = 200_000
-_BYTES = 64 * 2**20
 
 
 def suite(env_kwargs: Mapping[str, Any]) -> Suite:
@@ -96,7 +93,7 @@ def judge(
     by_task: dict[str, list[StoredEpisode]] = defaultdict(list)
     for item in stored:
         by_task[item.episode.task_id].append(item)
-    limits = QueryLimits(seconds=env_kwargs.get("seconds_per_query", 10.0), max_rows=_ROWS, max_bytes=_BYTES)
+    limits = reward_limits(env_kwargs.get("seconds_per_query", 10.0))
     done = 0
     with ExitStack() as stack:
         databases = {

@@ -166,7 +166,9 @@ class SchemaExplorer:
 
         table = max(described, key=score, default="")
         columns = [column for column, _ in described.get(table, [])]
+        text = _question(view).lower()
         mentioned = [column for column in columns if _overlap(question, column) >= 0.5]
+        mentioned.sort(key=lambda column: min(text.find(word) % (len(text) + 1) for word in _words(column)))
         return table, mentioned or columns[:1]
 
     def _sql(self, view: SeatView) -> str:

@@ -24,7 +24,7 @@ _REASONING_FIELDS = ("reasoning_content", "reasoning")
 
 def request_body(request: ChatRequest, model: str, max_tokens_field: str) -> dict[str, Any]:
     """Return the JSON body of a chat completion; fields that are None are left to the server."""
-    body: dict[str, Any] = {"model": model, "messages": [dict(message) for message in request.messages]}
+    body: dict[str, Any] = {"model": model, "messages": _sendable(request.messages)}
     optional = {
         "temperature": request.temperature,
         "top_p": request.top_p,
@@ -36,6 +36,15 @@ def request_body(request: ChatRequest, model: str, max_tokens_field: str) -> dic
     body.update({name: value for name, value in optional.items() if value is not None})
     body.update(request.extra)
     return body
+
+
+def _sendable(value: Any) -> Any:
+    """Copy what a message holds, lone surrogates replaced: no server can be sent one, and data may hold any."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    if isinstance(value, Mapping):
+        return {key: _sendable(item) for key, item in value.items()}
+    return [_sendable(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def decode(payload: bytes) -> dict[str, Any]:

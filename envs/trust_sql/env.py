@@ -18,14 +18,13 @@ from fogline.envs.trust_sql import prompts
 from fogline.envs.trust_sql.observation import Display
 from fogline.envs.trust_sql.parser import ACTION_NAMES, PHASES, ParsedTurn, parse_structured, parse_turn, render_turn
 from fogline.envs.trust_sql.protocol import Evidence, Protocol
-from fogline.envs.trust_sql.scoring import Answer, Scorer
+from fogline.envs.trust_sql.scoring import Answer, Scorer, reward_limits
 from fogline.envs.trust_sql.sources import engine_of, load_tasks
 from fogline.simulators.databases.executor import Database
 from fogline.simulators.databases.records import QueryLimits, QueryResult, TextToSQLDataset, TextToSQLTask
 
 PROTOCOLS = ("off", "soft", "strict")
 _MAX_TEXT = 200_000
-_REWARD_ROWS = 200_000
 
 
 @dataclass(slots=True)
@@ -121,8 +120,7 @@ class TrustSQLEnv(TurnEnv[str, Any]):
         self._paraphrase = paraphrase
         self._display = Display(max_rows_shown, max_observation_tokens)
         self._limits = QueryLimits(seconds=seconds_per_query, keep_rows=max_rows_shown)
-        reward_limits = QueryLimits(seconds=seconds_per_query, max_rows=_REWARD_ROWS, max_bytes=64 * 2**20)
-        self._scorer = Scorer(comparator, schema_mode, reward_limits)
+        self._scorer = Scorer(comparator, schema_mode, reward_limits(seconds_per_query))
         self._databases: dict[str, Database] = {}
         self._session: _Session | None = None
         self._engine = engine_of(self._dataset)

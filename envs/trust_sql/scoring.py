@@ -25,6 +25,11 @@ _GOLDS_KEPT = 64
 _EXPLAIN = re.compile(r"(?>\s+|--[^\n]*+|/\*.*?\*/)*+explain\b", re.IGNORECASE | re.DOTALL)
 
 
+def reward_limits(seconds: float) -> QueryLimits:
+    """Bounds of the statements that decide a reward; a result that they cut equals nothing."""
+    return QueryLimits(seconds=seconds, max_rows=200_000, max_bytes=64 * 2**20)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """How an episode ended, as far as scoring is concerned.

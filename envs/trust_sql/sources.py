@@ -49,7 +49,8 @@ def engine_of(dataset: TextToSQLDataset) -> str:
     Raises:
         ConfigurationError: If they are mixed: the rules that the agent reads name the engine.
     """
-    engines = sorted({reference.url.partition(":")[0].partition("+")[0] for reference in dataset.databases.values()})
+    schemes = {reference.url.partition(":")[0].partition("+")[0] for reference in dataset.databases.values()}
+    engines = sorted({"postgresql" if scheme == "postgres" else scheme for scheme in schemes})
     if len(engines) != 1:
         raise ConfigurationError(f"{dataset.name!r} mixes the engines {engines}: choose databases of one engine.")
     return engines[0]

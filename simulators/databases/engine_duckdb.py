@@ -165,7 +165,7 @@ class Database:
             raise duckdb.ParserException("the statement is empty")
         if len(statements) > 1:
             return Verdict(ONE_STATEMENT)
-        kind = statements[0].type.name
+        kind = _kind(statements[0])
         text = _COMMENTS.sub("", statements[0].query, count=1)
         if kind == "PRAGMA":
             found = _PRAGMA.match(text)
@@ -175,23 +175,30 @@ class Database:
             return Verdict(metadata_only=name in METADATA_PRAGMAS)
         if kind == "EXPLAIN":
             inner = cursor.extract_statements(_EXPLAIN.sub("", text, count=1))
-            kind = "SELECT" if len(inner) == 1 and inner[0].type.name == "SELECT" else f"EXPLAIN {inner[0].type.name}"
+            kind = "SELECT" if len(inner) == 1 and _kind(inner[0]) == "SELECT" else f"EXPLAIN {_kind(inner[0])}"
             return self._select(cursor, sql, explained=True) if kind == "SELECT" else Verdict(_refusal(kind))
         return self._select(cursor, sql) if kind == "SELECT" else Verdict(_refusal(kind))
 
     def _select(self, cursor: Any, sql: str, explained: bool = False) -> Verdict:
         try:
-            tables = {name.lower() for name in cursor.get_table_names(sql)}
+            tables = _table_names(cursor, sql)
+        except duckdb.BinderException:
+            # JOIN … USING, for which this function does not know the columns.
+            tables = None
         except duckdb.Error:
-            return Verdict()  # It does not bind: running it gives the error in full.
+            return Verdict()  # Running it gives the error in full.
         lowered = sql.lower()
         asks_structure = re.search(r"\b(describe|desc|show|summarize)\b", lowered) is not None
-        if explained or (tables and not asks_structure and not any(view in lowered for view in self.views)):
+        if tables and not asks_structure and not any(view in lowered for view in self.views):
             return Verdict(tables=sorted(tables))
-        reading = Reading(json.loads(cursor.execute("SELECT json_serialize_sql($1)", [sql]).fetchall()[0][0]))
-        if reading.metadata_only:
+        text = _EXPLAIN.sub("", _COMMENTS.sub("", sql, count=1), count=1) if explained else sql
+        reading = Reading(json.loads(cursor.execute("SELECT json_serialize_sql($1)", [text]).fetchall()[0][0]))
+        if reading.metadata_only and not explained:
             return Verdict(tables=sorted(reading.catalogue), metadata_only=True)
-        return Verdict(tables=sorted(tables | reading.catalogue | (reading.named & set(self.views))))
+        views = reading.named & set(self.views)
+        if tables is None:
+            tables = reading.named.union(*(_table_names(cursor, f"SELECT * FROM {_quoted(view)}") for view in views))
+        return Verdict(tables=sorted(tables | reading.catalogue | views))
 
 
 class Reading:
@@ -278,6 +285,23 @@ class Alarm:
                 self._ring()
                 seconds = 0.05
             self._idle.release()
+
+
+def _kind(statement: Any) -> str:
+    try:
+        name: str = statement.type.name
+    except ValueError:  # A kind that DuckDB's parser knows and its Python side does not.
+        return "this kind of statement"
+    return name
+
+
+def _table_names(cursor: Any, sql: str) -> set[str]:
+    """Return the tables that ``sql`` reads, through views too."""
+    return {name.lower() for name in cursor.get_table_names(sql)}
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _refusal(kind: str) -> str:

@@ -2,7 +2,7 @@
 
 ``DECLARE … CURSOR FOR`` takes only SELECT, VALUES, TABLE and WITH; the extended protocol takes only one statement;
 the role must be unable to reach the server's files. What a read-only transaction would still let through is refused
-by name (:data:`FORBIDDEN_WORDS`).
+by name (:data:`FORBIDDEN_PREFIXES`).
 """
 
 from __future__ import annotations
@@ -28,16 +28,19 @@ from fogline.simulators.databases.wire import (
 
 CONNECT_SECONDS = 20
 
-FORBIDDEN_WORDS = (
+FORBIDDEN_PREFIXES = (
     *("pg_terminate_backend", "pg_cancel_backend", "pg_notify", "pg_logical_emit_message", "pg_export_snapshot"),
-    *("advisory_lock", "advisory_xact_lock", "advisory_unlock", "set_config", "dblink", "lo_import", "lo_export"),
+    *("pg_advisory_", "pg_try_advisory_", "set_config", "dblink", "lo_import", "lo_export"),
     *("lo_creat", "lo_from_bytea", "lo_put", "lo_unlink", "lo_open", "lo_truncate", "lowrite", "pg_read_file"),
     *("pg_read_binary_file", "pg_ls_", "pg_stat_file", "pg_reload_conf", "pg_rotate_logfile", "pg_switch_wal"),
     *("pg_create_", "pg_drop_replication", "pg_replication_", "pg_backup_", "pg_promote", "pg_stat_reset"),
+    # These show the statements of the role's other sessions, gold statements among them.
+    *("pg_stat_activity", "pg_stat_get_activity", "pg_stat_get_backend_", "pg_stat_statements"),
     # These run SQL from a text, where a name could be put together that the text of the statement does not show.
-    *("query_to_xml", "cursor_to_xml", "ts_stat", "ts_rewrite", "crosstab", "connectby", 'u&"'),
+    *("query_to_xml", "cursor_to_xml", "table_to_xml", "schema_to_xml", "database_to_xml", "ts_stat", "ts_rewrite"),
+    *("crosstab", "connectby", 'u&"'),
 )
-"""A statement that contains one of these anywhere is refused: an identifier cannot be written otherwise."""
+"""A statement with a word that begins so anywhere is refused: an identifier cannot be written otherwise."""
 
 COMMANDS = frozenset(
     {
@@ -74,6 +77,7 @@ REFUSALS = ("must not contain data-modifying statements", "INTO is not allowed h
 
 ONE_STATEMENT = "only one statement may be given at a time"
 
+_FORBIDDEN = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, FORBIDDEN_PREFIXES))})\w*", re.IGNORECASE)
 _START = re.compile(r"\A(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/|\()*", re.DOTALL)
 _ANALYZE = re.compile(r"explain\s*(?:analy[sz]e\b|\([^)]*analy[sz]e)", re.IGNORECASE)
 
@@ -158,7 +162,8 @@ class Database:
         width = shape.nfields
         columns = [_decoded(shape.fname(index)) for index in range(width)]
         unlike = [index for index in range(width) if shape.ftype(index) not in PLAIN_OIDS]
-        chunks, count, truncated = gather(converting(fetch, unlike), width, limits)
+        # Rows are in memory as the library's result, that of the last chunk, Python values and a message at once.
+        chunks, count, truncated = gather(converting(fetch, unlike), width, (*limits[:5], limits[5] // 2))
         status = "ok" if count or truncated else "empty"
         seconds = time.perf_counter() - started
         return (status, columns, chunks, count, truncated, "", "", tables, metadata_only, seconds, False)
@@ -272,10 +277,9 @@ class Database:
 def _refusal(sql: str) -> Answer | None:
     if "\0" in sql:
         return failure("error", NOT_TEXT, "syntax")
-    lowered = sql.lower()
-    word = next((word for word in FORBIDDEN_WORDS if word in lowered), None)
-    if word is not None:
-        return failure("forbidden", f"{word} is not permitted: the database can only be read")
+    found = _FORBIDDEN.search(sql)
+    if found is not None:
+        return failure("forbidden", f"{found.group().lower()} is not permitted: the database can only be read")
     text = _START.sub("", sql, count=1)
     if not text.strip(" \t\r\n;"):
         return failure("error", "the statement is empty", "syntax")

@@ -43,6 +43,9 @@ FORBIDDEN_FUNCTIONS = frozenset(
     {"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit", "fsdir", "lsmode", "icu_load_collation"}
 )
 
+FORBIDDEN_TABLES = frozenset({"sqlite_stmt"})
+"""Lists the statements that the connection keeps prepared, gold statements among them."""
+
 ACTION_NAMES = {
     getattr(sqlite3, f"SQLITE_{name}"): name.replace("_", " ")
     for name in (
@@ -80,6 +83,7 @@ class Verdict:
             if name not in self.sources or kinds.get(name) == "view":
                 self.tables.add(name)
         self.unsure.clear()
+        self.tables |= {name for name in self.sources if kinds.get(name) == "view"}
         self.tables = {name for name in self.tables if name in kinds or _in_catalogue(name)}
 
     @property
@@ -173,7 +177,7 @@ class Database:
         finally:
             cursor.close()
         verdict = self.verdict
-        if verdict.unsure or verdict.tables - self.kinds.keys():
+        if verdict.unsure or verdict.sources or verdict.tables - self.kinds.keys():
             self._settle(verdict)
         return (
             "ok" if count or truncated else "empty",
@@ -200,7 +204,7 @@ class Database:
             self.connection.text_factory = str
 
     def _settle(self, verdict: Verdict) -> None:
-        if (verdict.tables | verdict.unsure) - self.kinds.keys():
+        if (verdict.tables | verdict.unsure | verdict.sources) - self.kinds.keys():
             self.verdict = Verdict()
             named = "SELECT lower(name), type FROM sqlite_master WHERE type IN ('table', 'view')"
             self.kinds = dict(self.connection.execute(named).fetchall())
@@ -217,6 +221,8 @@ class Database:
             self.verdict.sources.add(source.lower())
         if action == sqlite3.SQLITE_READ:
             name = (first or "").lower()
+            if name in FORBIDDEN_TABLES:
+                return self._judge(False, f"the table {name}")
             if self.declaring_virtual_table and name == "sqlite_master" and second == "ROWID":
                 self.declaring_virtual_table = False
             elif second == "" and database is None:

@@ -168,7 +168,7 @@ async def test_one_slow_environment_holds_nobody_up() -> None:
     async for episode in collect(lambda: AsyncCountEnv(waits=waits), SeededAgent(), tasks, concurrency=2):
         order.append((episode.task_id, time.perf_counter() - began))
     assert order[-1][0] == "length-5"
-    assert order[-2][1] < 0.4 < order[-1][1]
+    assert order[-2][1] < 5 * 0.4 < order[-1][1]
 
 
 async def test_one_slow_agent_call_holds_nobody_up() -> None:
@@ -455,7 +455,7 @@ async def test_an_episode_that_takes_too_long_fails_alone() -> None:
     tasks = [("length-1", 0), ("length-2", 0), ("length-3", 0)]
     began = time.perf_counter()
     episodes = await gather(
-        lambda: AsyncCountEnv(waits=waits), SeededAgent(), tasks, timeout_s=0.2, retries=1, concurrency=2
+        lambda: AsyncCountEnv(waits=waits), SeededAgent(), tasks, timeout_s=0.5, retries=1, concurrency=2
     )
     by_task = {episode.task_id: episode for episode in episodes}
     assert time.perf_counter() - began < 5
@@ -463,13 +463,13 @@ async def test_an_episode_that_takes_too_long_fails_alone() -> None:
     late = by_task["length-2"]
     assert late.failure is not None
     assert (late.status, late.failure.kind, late.failure.attempts) == ("infra_error", "EpisodeTimeout", 2)
-    assert "timeout_s=0.2" in late.failure.message
+    assert "timeout_s=0.5" in late.failure.message
 
 
 async def test_an_agent_that_hangs_is_timed_out() -> None:
     agent = AsyncSeededAgent(1, lambda view: 60.0 if view.task_id == "length-2" else 0.0)
     tasks = [("length-1", 0), ("length-2", 0), ("length-3", 0)]
-    episodes = await gather(CountEnv, agent, tasks, timeout_s=0.2, retries=0, concurrency=1)
+    episodes = await gather(CountEnv, agent, tasks, timeout_s=0.5, retries=0, concurrency=1)
     assert {episode.task_id: episode.status for episode in episodes} == {
         "length-1": "terminated",
         "length-2": "infra_error",
@@ -487,7 +487,7 @@ async def test_a_thread_that_hangs_takes_no_room_from_later_episodes() -> None:
 
     tasks = [("length-2", 0), *(("length-3", seed) for seed in range(4))]
     try:
-        episodes = await gather(Hanging, SeededAgent(), tasks, timeout_s=0.5, retries=0, concurrency=1)
+        episodes = await gather(Hanging, SeededAgent(), tasks, timeout_s=1.0, retries=0, concurrency=1)
     finally:
         release.set()
     assert Counter(episode.status for episode in episodes) == {"infra_error": 1, "terminated": 4}

@@ -19,8 +19,8 @@ from fogline.agents.scripted.baselines import RandomAgent
 from fogline.core.episode import Failure, Usage
 
 
-def rolled(actions: list[Any], assignment: Assignment = Assignment("length-2", 5)) -> Rollout:
-    rollout = make_rollout(CountEnv(), "Count-v0", assignment, 1)
+def rolled(actions: list[Any]) -> Rollout:
+    rollout = make_rollout(CountEnv(), "Count-v0", Assignment("length-2", 5), 1)
     rollout.begin()
     for action in actions:
         taken = rollout.action([action if isinstance(action, Decision) else Decision(action)])

@@ -8,6 +8,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from pathlib import Path
 
 import pytest
 from requirement import unavailable
+
+# Test files are imported by path: helpers of the executor's tests need their folder named.
+sys.path.insert(0, str(Path(__file__).parent.parent / "simulators" / "databases"))
 
 SERVER_ADDRESS_SPACE_KB = 2 * 2**20
 """Limit of each server process, so that no hostile statement can take the machine's memory."""

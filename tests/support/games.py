@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 from gymnasium import spaces
@@ -21,7 +21,7 @@ class CountEnv(gymnasium.Env[Any, Any]):
     ``task_id`` chooses the length where it is ``"length-N"``. Every call is counted in ``calls``.
     """
 
-    metadata = {"name": "Count-v0", "render_modes": []}
+    metadata: ClassVar[dict[str, Any]] = {"name": "Count-v0", "render_modes": []}
     simulator_version = "count-1"
 
     def __init__(self, calls: Counter[str] | None = None, length: int = 3) -> None:

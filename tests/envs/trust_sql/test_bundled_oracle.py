@@ -60,6 +60,18 @@ def test_the_oracle_earns_everything_on_every_bundled_question(
     assert all(len(episode.turns) <= 8 for episode in episodes)
 
 
+def test_the_oracle_earns_everything_on_duckdb_too() -> None:
+    dataset = bundled_dataset("duckdb", names=("chinook",), validate=False)
+
+    def make() -> Any:
+        return gymnasium.make("fogline.envs:TrustSQL-v0", dataset=dataset, protocol="strict")
+
+    episodes = collect_all(make, OracleAgent(dataset), [(task_id, 0) for task_id in dataset.tasks])
+    assert len(episodes) > 70
+    assert [(episode.task_id, episode.failure) for episode in episodes if episode.reward != pytest.approx(1.1)] == []
+    assert all(episode.outcome["schema"] == 1.0 for episode in episodes)
+
+
 @pytest.mark.parametrize("comparator", ["bird", "spider", "strict"])
 def test_every_comparator_takes_the_gold_for_right(
     bundled: TextToSQLDataset, oracle: OracleAgent, comparator: str

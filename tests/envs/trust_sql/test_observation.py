@@ -12,7 +12,8 @@ from shop import GOLD, SCHEMAS, MakeEnv, confirm, explore, generate, perfect, pl
 from fogline.core.errors import ConfigurationError
 from fogline.envs.trust_sql import prompts
 from fogline.envs.trust_sql.observation import EMPTY_RESULT, Display, shown_rows
-from fogline.simulators.databases.records import QueryResult
+from fogline.envs.trust_sql.sources import engine_of
+from fogline.simulators.databases.records import DatabaseRef, QueryResult, TextToSQLDataset
 
 CELLS = (
     st.none()
@@ -264,6 +265,29 @@ def test_an_option_outside_its_range_is_refused_by_name(make_env: MakeEnv, optio
     with pytest.raises(ConfigurationError) as caught:
         make_env(**{option: value})
     assert f"{option}=" in str(caught.value) or (option, value) == ("databases", [])
+
+
+@pytest.mark.parametrize(
+    ("url", "engine"),
+    [
+        ("sqlite:///x.sqlite", "sqlite"),
+        ("duckdb:///x.duckdb", "duckdb"),
+        ("postgresql://u@h/d", "postgresql"),
+        ("postgresql+psycopg://u@h/d", "postgresql"),
+        ("postgres://u@h/d", "postgresql"),
+    ],
+)
+def test_the_engine_that_the_rules_name_is_the_urls(url: str, engine: str) -> None:
+    assert engine_of(TextToSQLDataset("one", {}, {"d": DatabaseRef("d", url)})) == engine
+    assert prompts.ENGINE_NAMES[engine] in prompts.system_prompt(
+        engine=engine, prefilled=False, propose=True, max_turns=1, rows=1, seconds=1.0
+    )
+
+
+def test_databases_of_two_engines_are_refused() -> None:
+    mixed = {name: DatabaseRef(name, f"{name}:///x") for name in ("sqlite", "duckdb")}
+    with pytest.raises(ConfigurationError, match="mixes the engines"):
+        engine_of(TextToSQLDataset("two", {}, mixed))
 
 
 def test_a_task_of_one_database_is_chosen_by_databases(make_env: MakeEnv) -> None:

@@ -140,7 +140,7 @@ def test_nothing_is_scored_against_a_gold_that_fails(make_env: MakeEnv, shop: Te
         "broken", "shop", "?", "SELECT nothing FROM nowhere", gold_schema=SchemaSubset(frozenset({"customer"}))
     )
     env = make_env(dataset=TextToSQLDataset("broken", {"broken": broken}, shop.databases))
-    with pytest.raises(DataError, match="gold SQL of task 'broken' fails.*validate=True"):
+    with pytest.raises(DataError, match=r"gold SQL of task 'broken' fails.*validate=True"):
         play(env, "broken", [confirm(answer)])
 
 

@@ -12,6 +12,14 @@ def worker_processes(parent: int | None = None) -> list[int]:
     return [pid for pid, state, command in _children(parent or os.getpid()) if state != "Z" and b"worker.py" in command]
 
 
+def alive(process: int) -> bool:
+    """Whether a process runs; one that nobody has waited for yet does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def zombies() -> int:
     """Number of children of this process that ended and were not waited for."""
     return sum(state == "Z" for _, state, _ in _children(os.getpid()))

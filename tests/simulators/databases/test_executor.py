@@ -123,8 +123,8 @@ def test_gather_keeps_the_longest_beginning_within_every_limit(
 
 ERRORS = [
     ("SELECT * FROM nowhere", "missing_table"),
-    ("SELECT nothing FROM Artist", "missing_column"),
-    ("SELECT a.nothing FROM Artist AS a", "missing_column"),
+    ("SELECT nonsense FROM Artist", "missing_column"),
+    ("SELECT a.nonsense FROM Artist AS a", "missing_column"),
     ("SELEC 1", "syntax"),
     ("SELECT (1", "syntax"),
     ("SELECT * FROM", "syntax"),
@@ -160,7 +160,11 @@ READ = [
     ("WITH Genre AS (SELECT Title FROM Album) SELECT count(*) FROM Genre", {"album"}),
     ("WITH Album AS (SELECT 1 AS n) SELECT count(*) FROM Album", set()),
     ("WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT count(*) FROM r", set()),
-    ("SELECT (SELECT max(Name) FROM Genre) FROM Artist WHERE EXISTS (SELECT 1 FROM Track)", {"genre", "artist", "track"}),
+    (
+        "SELECT (SELECT max(Name) FROM Genre) FROM Artist WHERE EXISTS (SELECT 1 FROM Track)",
+        {"genre", "artist", "track"},
+    ),
+    ("SELECT Title FROM Album NATURAL JOIN Artist", {"album", "artist"}),
     ("SELECT Name FROM Artist UNION SELECT Name FROM Genre", {"artist", "genre"}),
     ("EXPLAIN SELECT * FROM Album", {"album"}),
     ("SELECT * FROM Album WHERE 1 = 0", {"album"}),
@@ -177,7 +181,12 @@ def test_tables_read(database: Database, sql: str, tables: set[str]) -> None:
 
 
 def test_a_view_is_read_with_its_tables(tmp_path: Path) -> None:
-    statements = ("CREATE TABLE t (a INTEGER)", "CREATE VIEW v AS SELECT a FROM t", "INSERT INTO t VALUES (1)")
+    statements = (
+        "CREATE TABLE t (a INTEGER)",
+        "CREATE TABLE u (a INTEGER)",
+        "CREATE VIEW v AS SELECT a FROM t",
+        "INSERT INTO t VALUES (1)",
+    )
     file = tmp_path / "views.duckdb"
     with duckdb.connect(str(file)) as connection:
         for statement in statements:
@@ -187,6 +196,7 @@ def test_a_view_is_read_with_its_tables(tmp_path: Path) -> None:
             assert database.execute("SELECT * FROM v").tables == {"t", "v"}
             assert database.execute("SELECT count(*) FROM V").tables == {"t", "v"}
             assert database.execute("SELECT * FROM t").tables == {"t"}
+            assert database.execute("SELECT * FROM u JOIN v USING (a)").tables == {"t", "u", "v"}
 
 
 SQLITE_METADATA = [
@@ -265,10 +275,10 @@ def test_paths_stay_out_of_messages_and_rows(database: Database) -> None:
     folder = str(Path(path).parent)
     for sql in (
         "SELECT * FROM '/home/someone/secret.csv'",
-        "SELECT * FROM \"/home/someone/secret.csv\"",
+        'SELECT * FROM "/home/someone/secret.csv"',
         "SELECT * FROM duckdb_databases()",
         "SELECT * FROM pragma_database_list",
-        f"SELECT * FROM \"{path}\"",
+        f'SELECT * FROM "{path}"',
     ):
         result = database.execute(sql)
         assert "/home/someone" not in result.message
@@ -291,7 +301,9 @@ def test_values_are_those_of_sqlite(chinook_duckdb: DatabaseRef) -> None:
 
 
 def test_text_that_is_not_utf8_is_shown_with_replacement_characters(tmp_path: Path) -> None:
-    ref = sqlite_file(tmp_path / "latin.sqlite", "CREATE TABLE t (a TEXT)", "INSERT INTO t VALUES (CAST(x'6fe9' AS TEXT))")
+    ref = sqlite_file(
+        tmp_path / "latin.sqlite", "CREATE TABLE t (a TEXT)", "INSERT INTO t VALUES (CAST(x'6fe9' AS TEXT))"
+    )
     with Database(ref, FAST) as database:
         assert database.execute("SELECT a, 'é' FROM t").rows == (("o\ufffd", "é"),)
         assert database.execute("SELECT a FROM t").tables == {"t"}

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from processes import eventually, open_descriptors, worker_processes, zombies
+from processes import alive, eventually, open_descriptors, worker_processes, zombies
 
 from fogline.core.errors import InfrastructureError
 from fogline.simulators.databases.executor import Database
@@ -244,21 +244,20 @@ def test_workers_end_with_their_parent(chinook_sqlite: DatabaseRef, sql: str) ->
         parent.wait()
     assert workers
     try:
-        assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+        assert eventually(lambda: not any(map(alive, workers)))
         assert eventually(lambda: not folder.exists())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_worker_sees_little_of_the_environment(
-    chinook_sqlite: DatabaseRef, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_sees_little_of_the_environment(chinook_sqlite: DatabaseRef, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "not-for-workers")
     with Database(chinook_sqlite, QueryLimits(memory_bytes=3 * 2**28)) as database:
         database.execute("SELECT 1")
         for process in worker_processes():
             assert b"not-for-workers" not in Path(f"/proc/{process}/environ").read_bytes()
             assert list(Path(f"/proc/{process}/cwd/").iterdir()) == []
-            limits = Path(f"/proc/{process}/limits").read_text()
-            assert any(line.split()[:4] == ["Max", "file", "size", "0"] for line in limits.splitlines())
-            assert any(line.split()[:4] == ["Max", "core", "file", "size"] and line.split()[4] == "0" for line in limits.splitlines())
+            lines = Path(f"/proc/{process}/limits").read_text().splitlines()
+            limits = {line[:26].strip(): line[26:47].strip() for line in lines}
+            assert (limits["Max file size"], limits["Max core file size"]) == ("0", "0")
+            assert limits["Max address space"] == str(3 * 2**28)
