@@ -145,13 +145,9 @@ class ChatAgent:
             return ()
         if not view.tools or view.tool_action is None:
             raise ConfigurationError(f"mode='tools', but {view.env_id} offers no tools: use mode='text'.")
-        return tuple(
-            tool if "function" in tool else {"type": "function", "function": tool} for tool in view.tools
-        )
+        return tuple(tool if "function" in tool else {"type": "function", "function": tool} for tool in view.tools)
 
-    def _check_context(
-        self, view: SeatView, history: Sequence[Message], tools: Sequence[Mapping[str, Any]]
-    ) -> None:
+    def _check_context(self, view: SeatView, history: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> None:
         if self._context_limit is None:
             return
         counted: tuple[int, int] | None = view.memory.get(_TOKENS)
@@ -187,9 +183,7 @@ class ChatAgent:
         async for piece in self._model.stream(request):
             reply = piece.reply or reply
         if reply is None:
-            raise MalformedReply(
-                f"{self._model.name} ended a stream without a reply: the last piece carries it."
-            )
+            raise MalformedReply(f"{self._model.name} ended a stream without a reply: the last piece carries it.")
         return reply
 
     def _call_of(self, reply: ChatReply) -> ToolCall | None:

@@ -99,7 +99,9 @@ class Rollout:
         if terminated or truncated:
             self._finish("terminated" if terminated else "truncated", observation, info)
 
-    def episode(self, wall_s: float, agent: str, status: Status | None = None, failure: Failure | None = None) -> Episode:
+    def episode(
+        self, wall_s: float, agent: str, status: Status | None = None, failure: Failure | None = None
+    ) -> Episode:
         """The record of what happened so far."""
         unwrapped = getattr(self.env, "unwrapped", self.env)
         return Episode(

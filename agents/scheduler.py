@@ -145,7 +145,9 @@ class Scheduler:
         agent = self._agents
         if isinstance(agent, Mapping):
             if seat not in agent:
-                raise ConfigurationError(f"seat {seat!r} has no agent: expected one for each seat, got {sorted(agent)}.")
+                raise ConfigurationError(
+                    f"seat {seat!r} has no agent: expected one for each seat, got {sorted(agent)}."
+                )
             agent = agent[seat]
         return self._ready.setdefault(id(agent), (agent, deque()))[1]
 
@@ -156,7 +158,9 @@ class Scheduler:
             waiting = len(queue)
             size = waiting if agent.batch_size is None else agent.batch_size
             if waiting and size < 1:
-                raise ConfigurationError(f"batch_size={size} of agent {agent.name!r} is too small: expected at least 1, or None.")
+                raise ConfigurationError(
+                    f"batch_size={size} of agent {agent.name!r} is too small: expected at least 1, or None."
+                )
             while waiting > 0:
                 batch = [queue.popleft() for _ in range(min(size, waiting))]
                 waiting -= len(batch)
@@ -188,7 +192,9 @@ class Scheduler:
 
     def _deliver(self, batch: list[tuple[Rollout, SeatView]], began: float, decisions: Sequence[Any]) -> None:
         if len(decisions) != len(batch):
-            wrong = AgentError(f"{self._name} returned {len(decisions)} decisions for {len(batch)} views: expected one each.")
+            wrong = AgentError(
+                f"{self._name} returned {len(decisions)} decisions for {len(batch)} views: expected one each."
+            )
             self._fail_batch(batch, wrong)
             return
         share = (perf_counter() - began) / len(batch)

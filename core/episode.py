@@ -124,7 +124,9 @@ class Episode:
         if self.status not in STATUSES:
             raise DataError(f"status={self.status!r} is not an episode status: expected one of {STATUSES}.")
         if self.status.endswith("_error") != (self.failure is not None):
-            raise DataError(f"status={self.status!r} with failure={self.failure!r}: errors carry a failure, others none.")
+            raise DataError(
+                f"status={self.status!r} with failure={self.failure!r}: errors carry a failure, others none."
+            )
 
     @property
     def scored(self) -> bool:
@@ -142,7 +144,9 @@ class Episode:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary; :meth:`from_json` is its exact inverse."""
-        row = to_jsonable({name: getattr(self, name) for name in self.__slots__ if name not in {"turns", "usage", "failure"}})
+        row = to_jsonable(
+            {name: getattr(self, name) for name in self.__slots__ if name not in {"turns", "usage", "failure"}}
+        )
         row["turns"] = [to_jsonable(turn._asdict()) for turn in self.turns]
         row["usage"] = _fields(self.usage)
         row["failure"] = None if self.failure is None else _fields(self.failure)
@@ -163,7 +167,9 @@ class Episode:
             fields["failure"] = None if fields["failure"] is None else Failure(**fields["failure"])
             return cls(**fields)
         except (KeyError, TypeError) as error:
-            raise DataError(f"this row is not an Episode ({error}): expected the output of Episode.to_json().") from error
+            raise DataError(
+                f"this row is not an Episode ({error}): expected the output of Episode.to_json()."
+            ) from error
 
 
 def _fields(record: Any) -> dict[str, Any]:

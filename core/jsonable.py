@@ -34,7 +34,9 @@ def to_jsonable(value: Any) -> Any:
         return _array(np.asarray(value), scalar=isinstance(value, np.generic))
     if isinstance(value, (bytes, bytearray)):
         return {_TAG: "bytes", "data": base64.b64encode(bytes(value)).decode("ascii")}
-    raise DataError(f"{type(value).__name__} has no JSON form: expected str, number, bool, None, bytes, array, list, tuple or mapping.")
+    raise DataError(
+        f"{type(value).__name__} has no JSON form: expected None, bool, number, text, bytes, array, list, tuple or mapping."
+    )
 
 
 def from_jsonable(value: Any) -> Any:
@@ -59,7 +61,9 @@ def from_jsonable(value: Any) -> Any:
 
 def _array(array: np.ndarray[Any, Any], scalar: bool) -> dict[str, Any]:
     if array.dtype.hasobject or array.dtype.names:
-        raise DataError(f"an array of dtype {array.dtype} cannot be stored: expected numbers, booleans or fixed-width text.")
+        raise DataError(
+            f"an array of dtype {array.dtype} cannot be stored: expected numbers, booleans or fixed-width text."
+        )
     return {
         _TAG: "scalar" if scalar else "array",
         "dtype": array.dtype.str,

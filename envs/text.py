@@ -66,7 +66,9 @@ class TurnEnv(gymnasium.Env[ObservationT, ActionT], Generic[ObservationT, Action
 
     def __init__(self, task_ids: Sequence[str], render_mode: str | None = None) -> None:
         if not task_ids:
-            raise ConfigurationError("the environment has no tasks: expected at least one; check the data set and its filters.")
+            raise ConfigurationError(
+                "the environment has no tasks: expected at least one; check the data set and its filters."
+            )
         if render_mode is not None:
             check_choice("render_mode", render_mode, self.metadata["render_modes"])
         self.task_ids: tuple[str, ...] = tuple(task_ids)
@@ -83,7 +85,9 @@ class TurnEnv(gymnasium.Env[ObservationT, ActionT], Generic[ObservationT, Action
     def respond(self, action: ActionT) -> Response:
         """Answer one action. Must not raise for anything that an agent may send."""
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[ObservationT, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ObservationT, dict[str, Any]]:
         """Start an episode.
 
         Args:

@@ -69,7 +69,10 @@ def test_every_dependency_of_an_extra_is_pinned_in_the_constraints() -> None:
         if line and not line.startswith("#")
     }
     project = SETUP["project"]
-    wanted = [*project["dependencies"], *(item for items in project["optional-dependencies"].values() for item in items)]
+    wanted = [
+        *project["dependencies"],
+        *(item for items in project["optional-dependencies"].values() for item in items),
+    ]
     assert sorted({bare(item) for item in wanted} - pinned - {"fogline"}) == []
 
 
@@ -78,7 +81,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     # A copy, so that a build leaves nothing in the work tree and takes nothing stale from it.
     source = tmp_path_factory.mktemp("source")
     tracked = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     for name in filter(None, tracked.split("\0")):
         origin = ROOT / name
@@ -87,7 +94,18 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(origin.read_bytes())
     target = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(target), str(source)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(target),
+        str(source),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     (built,) = target.glob("*.whl")
     return zipfile.ZipFile(built)

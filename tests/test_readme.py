@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -16,7 +17,7 @@ COMMANDS = [line[2:] for kind, body in BLOCKS if not kind for line in body.split
 def test_the_python_blocks_print_what_stands_below_them() -> None:
     names: dict[str, object] = {}
     compared = 0
-    for (kind, body), (_, expected) in zip(BLOCKS, BLOCKS[1:], strict=False):
+    for (kind, body), (_, expected) in itertools.pairwise(BLOCKS):
         if kind == "python":
             shown = io.StringIO()
             with contextlib.redirect_stdout(shown):

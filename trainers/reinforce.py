@@ -1,7 +1,7 @@
 """REINFORCE (Williams, 1992) over the collector's episodes: the smallest trainer that the contracts carry.
 
-It learns ``CartPole-v1``, ``TrustSQL-v0`` through a menu of skills, and a PettingZoo game with a shared policy, all from the
-same :class:`~fogline.core.episode.Episode`: an action is a turn of one token, whatever it means to the environment.
+It learns ``CartPole-v1``, ``TrustSQL-v0`` through a menu of skills, and a PettingZoo game with a shared policy, all
+from the same :class:`~fogline.core.episode.Episode`: an action is a turn of one token, whatever it means to the environment.
 """
 
 from __future__ import annotations
@@ -157,19 +157,25 @@ def reinforce(
         episodes = _play(env_factory, policy, wanted, config.concurrency)
         rows = [row for episode in episodes if episode.scored for row in _rows(episode, encoder, config.discount)]
         if not rows:
-            raise ConfigurationError(f"update {update}: none of {len(episodes)} episodes could be scored; see their failures.")
+            raise ConfigurationError(
+                f"update {update}: none of {len(episodes)} episodes could be scored; see their failures."
+            )
         loss = reinforce_loss(policy.network, *_stack(rows), entropy=config.entropy)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         policy.version += 1
-        curve.append(float(np.mean([(episode.reward or 0.0) / len(episode.seats) for episode in episodes if episode.scored])))
+        curve.append(
+            float(np.mean([(episode.reward or 0.0) / len(episode.seats) for episode in episodes if episode.scored]))
+        )
         if progress is not None:
             progress(update, curve[-1])
     return policy, curve
 
 
-def reinforce_loss(network: nn.Module, features: Tensor, actions: Tensor, returns: Tensor, entropy: float = 0.0) -> Tensor:
+def reinforce_loss(
+    network: nn.Module, features: Tensor, actions: Tensor, returns: Tensor, entropy: float = 0.0
+) -> Tensor:
     """``-mean(log π(a|s) · Â)`` with ``Â`` the returns normalised over the batch.
 
     Args:

@@ -15,7 +15,12 @@ _QUESTION = re.compile(r"\*\*Question:\*\* (.*)")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _COUNT = re.compile(r"\b(how many|number of|count)\b", re.IGNORECASE)
 _DISTINCT = re.compile(r"\b(different|distinct|unique)\b", re.IGNORECASE)
-_AGGREGATES = (("avg", ("average", "mean")), ("sum", ("total", "sum")), ("max", ("highest", "maximum", "latest")), ("min", ("lowest", "minimum", "earliest")))
+_AGGREGATES = (
+    ("avg", ("average", "mean")),
+    ("sum", ("total", "sum")),
+    ("max", ("highest", "maximum", "latest")),
+    ("min", ("lowest", "minimum", "earliest")),
+)
 _SHOWN_ROWS = 30
 
 
@@ -52,7 +57,9 @@ class OracleAgent:
     def _plan(self, view: SeatView) -> list[tuple[str, dict[str, Any]]]:
         task = self._dataset.tasks.get(view.task_id)
         if task is None:
-            raise ConfigurationError(f"the oracle has no task {view.task_id!r}: hand it the data set that the environment plays.")
+            raise ConfigurationError(
+                f"the oracle has no task {view.task_id!r}: hand it the data set that the environment plays."
+            )
         schema = self._gold_schema(view.task_id)
         tables = sorted(schema.tables)
         columns: dict[str, list[str]] = {table: [] for table in tables}
@@ -112,7 +119,9 @@ class CatalogueQueries:
                 source = "sqlite_master AS m JOIN pragma_table_info(m.name) AS p"
                 statements.append(f"SELECT m.name, p.name, p.type FROM {source} WHERE {pairs} ORDER BY m.name, p.cid")
             else:
-                pairs = " OR ".join(_pair("lower(table_name)", "lower(column_name)", table, names) for table, names in chunk)
+                pairs = " OR ".join(
+                    _pair("lower(table_name)", "lower(column_name)", table, names) for table, names in chunk
+                )
                 shown = "table_name, column_name, data_type"
                 order = "table_name, ordinal_position"
                 statements.append(f"SELECT {shown} FROM information_schema.columns WHERE {pairs} ORDER BY {order}")

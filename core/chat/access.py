@@ -84,9 +84,7 @@ def _split_login(address: str) -> tuple[str, Secret | None]:
             "base_url is not an http:// or https:// address: expected e.g. http://localhost:8000/v1."
         )
     if parts.query or parts.fragment:
-        raise ConfigurationError(
-            "base_url has a query or a fragment: give the address alone, and keys as headers=…."
-        )
+        raise ConfigurationError("base_url has a query or a fragment: give the address alone, and keys as headers=….")
     host = parts.netloc.rpartition("@")[2]
     clean = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
     if parts.username is None and parts.password is None:

@@ -89,19 +89,13 @@ class ChatCache:
             entry = json.loads(path.read_text("utf-8"))
             payload = entry["reply"]
             if entry["key"] != key or entry["version"] != _VERSION or entry["checksum"] != _checksum(payload):
-                raise DataError(
-                    f"cache entry {path.name} is damaged: its checksum does not match; delete it."
-                )
+                raise DataError(f"cache entry {path.name} is damaged: its checksum does not match; delete it.")
             calls = tuple(ToolCall(*call) for call in payload["tool_calls"])
-            return ChatReply(
-                **{name: payload[name] for name in _STORED}, tool_calls=calls, cost=0.0, cached=True
-            )
+            return ChatReply(**{name: payload[name] for name in _STORED}, tool_calls=calls, cost=0.0, cached=True)
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"cache entry {path.name} is damaged ({type(error).__name__}): delete it."
-            ) from error
+            raise DataError(f"cache entry {path.name} is damaged ({type(error).__name__}): delete it.") from error
 
 
 def _checksum(payload: Mapping[str, Any]) -> str:

@@ -18,9 +18,7 @@ from fogline.core.errors import AgentError, InfrastructureError
 from fogline.core.redaction import redact_text
 
 _EXCERPT = 300
-_CONTEXT_CODES = frozenset(
-    {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
-)
+_CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"})
 _CONTEXT_TEXT = re.compile(
     r"context (length|window|size)|prompt is too long|longer than the model|input is too long"
     r"|too many (input )?tokens|maximum (sequence|input) length",
@@ -164,16 +162,12 @@ def status_error(
     if code.lower() in _REFUSAL_CODES:
         return ContentRefused(f"{said}. The content filter declined this conversation.")
     if status in (400, 413, 422) and (code in _CONTEXT_CODES or _CONTEXT_TEXT.search(message)):
-        return ContextLengthExceeded(
-            f"{said}. Set the agent's context_limit below the model's, or play fewer turns."
-        )
+        return ContextLengthExceeded(f"{said}. Set the agent's context_limit below the model's, or play fewer turns.")
     wait = retry_after_seconds(headers)
     if status == 429:
         if code in _EXHAUSTED_CODES:
             return RateLimited(f"{said}. The account's quota is spent.", status=status, retryable=False)
-        return RateLimited(
-            f"{said}. Lower concurrency or raise max_retries.", status=status, retry_after_s=wait
-        )
+        return RateLimited(f"{said}. Lower concurrency or raise max_retries.", status=status, retry_after_s=wait)
     if status == 408:
         return ChatTimeout(f"{said}.", status=status, retry_after_s=wait)
     if status >= 500 or status in (409, 425):

@@ -46,9 +46,7 @@ class Meter:
         """Price of everything, or None where part of it is unknown."""
         return None if self.unpriced else self.cost
 
-    def add_answer(
-        self, prompt_tokens: int | None, completion_tokens: int | None, price: Price | None
-    ) -> float | None:
+    def add_answer(self, prompt_tokens: int | None, completion_tokens: int | None, price: Price | None) -> float | None:
         """Count one answer that the server has made, usable or not, and return its price (None: unknown)."""
         self.prompt_tokens += prompt_tokens or 0
         self.completion_tokens += completion_tokens or 0

@@ -41,9 +41,7 @@ class Price:
         for name in ("prompt", "completion"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not (0 <= value < math.inf):
-                raise DataError(
-                    f"{name}={value!r} is no price: expected a non-negative number per million tokens."
-                )
+                raise DataError(f"{name}={value!r} is no price: expected a non-negative number per million tokens.")
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Price of one call, in ``currency``."""
@@ -77,9 +75,7 @@ def approximate_tokens(text: str) -> int:
     return math.ceil(len(text.encode("utf-8", "surrogatepass")) / _BYTES_PER_TOKEN)
 
 
-def approximate_prompt_tokens(
-    messages: Iterable[Mapping[str, Any]], tools: Iterable[Mapping[str, Any]] = ()
-) -> int:
+def approximate_prompt_tokens(messages: Iterable[Mapping[str, Any]], tools: Iterable[Mapping[str, Any]] = ()) -> int:
     """About how many tokens a conversation has.
 
     :func:`approximate_tokens` of every content, tool call and schema, 4 more a message for its role and
@@ -88,13 +84,7 @@ def approximate_prompt_tokens(
     total = _REPLY_TOKENS
     for message in messages:
         content = message.get("content")
-        text = (
-            content
-            if isinstance(content, str)
-            else ""
-            if content is None
-            else json.dumps(content, default=dict)
-        )
+        text = content if isinstance(content, str) else "" if content is None else json.dumps(content, default=dict)
         calls = message.get("tool_calls")
         total += _MESSAGE_TOKENS + approximate_tokens(text)
         total += approximate_tokens(json.dumps(calls, default=dict)) if calls else 0
@@ -125,11 +115,7 @@ class Estimate:
 
     def __str__(self) -> str:
         """One line for a terminal; says "price unknown" rather than nought."""
-        at_most = (
-            "unbounded (no max_tokens)"
-            if self.completion_tokens is None
-            else f"at most {self.completion_tokens}"
-        )
+        at_most = "unbounded (no max_tokens)" if self.completion_tokens is None else f"at most {self.completion_tokens}"
         if self.cost is not None:
             money = f"at most {self.cost:.4f} {self.currency}"
         else:

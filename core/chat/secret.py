@@ -36,9 +36,7 @@ class Secret:
         Raises:
             TypeError: Always.
         """
-        raise TypeError(
-            "a Secret is neither pickled nor copied: pass the name of an environment variable instead."
-        )
+        raise TypeError("a Secret is neither pickled nor copied: pass the name of an environment variable instead.")
 
 
 class Redactor:

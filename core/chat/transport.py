@@ -96,9 +96,7 @@ class Connection:
         http_client = kind(
             headers,
             timeout=httpx2.Timeout(timeout_s),
-            limits=httpx2.Limits(
-                max_connections=limit, max_keepalive_connections=limit, keepalive_expiry=30.0
-            ),
+            limits=httpx2.Limits(max_connections=limit, max_keepalive_connections=limit, keepalive_expiry=30.0),
             follow_redirects=False,
         )
         self._client = openai.AsyncOpenAI(
@@ -159,9 +157,7 @@ class Connection:
         except ValueError:
             chunk = None
         if not isinstance(chunk, dict):
-            raise MalformedReply(
-                f"a chunk of {len(data)} characters is not a JSON object: the stream is damaged."
-            )
+            raise MalformedReply(f"a chunk of {len(data)} characters is not a JSON object: the stream is damaged.")
         return chunk
 
     def _translate(self, error: BaseException) -> ChatError | AgentError:
@@ -181,8 +177,7 @@ class Connection:
         timed_out = any(isinstance(link, (TimeoutError, httpx2.TimeoutException)) for link in chain)
         # The aiohttp bridge reports a closed connection as a connect time-out; the cause tells them apart.
         broken = any(
-            isinstance(link, aiohttp.ClientConnectionError) and not isinstance(link, TimeoutError)
-            for link in chain
+            isinstance(link, aiohttp.ClientConnectionError) and not isinstance(link, TimeoutError) for link in chain
         )
         if timed_out and not broken:
             return ChatTimeout(f"{server} did not answer in time: raise timeout_s or lower concurrency.")

@@ -72,9 +72,7 @@ def usage_of(document: Mapping[str, Any]) -> tuple[int | None, int | None]:
     return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
 
 
-def reported_error(
-    document: Mapping[str, Any], server: str, key_source: str
-) -> ChatError | AgentError | None:
+def reported_error(document: Mapping[str, Any], server: str, key_source: str) -> ChatError | AgentError | None:
     """Return the error that a server put into an answer with status 200, or None."""
     error = document.get("error")
     if not error:

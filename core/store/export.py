@@ -18,8 +18,8 @@ from fogline.core.jsonable import to_jsonable
 from fogline.core.store.database import StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from fogline.core.store import OnCorrupt, RunStore
     from fogline.core.store.records import StoredEpisode
+    from fogline.core.store.runs import OnCorrupt, RunStore
 
 COLUMNS: Mapping[str, str] = {
     "episodes": """

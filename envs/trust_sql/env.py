@@ -144,7 +144,11 @@ class TrustSQLEnv(TurnEnv[str, Any]):
         database = self._database(task.database)
         catalogue = database.catalogue()
         protocol = Protocol(
-            self._protocol_mode, self._propose, self._prefilled, explored=Evidence(catalogue), observed=Evidence(catalogue)
+            self._protocol_mode,
+            self._propose,
+            self._prefilled,
+            explored=Evidence(catalogue),
+            observed=Evidence(catalogue),
         )
         schema = ""
         if self._prefilled:
@@ -283,7 +287,9 @@ class TrustSQLEnv(TurnEnv[str, Any]):
         outcome, metrics = self._scorer.score(session.task, session.database, session.protocol, answer, self._boundary)
         extra = {"turn": session.turn, "violations": found, "status": answer.result.status if answer.result else ""}
         cut = answer.sql is None
-        return Response(text, phase, malformed=answer.malformed, outcome=outcome, metrics=metrics, truncated=cut, extra=extra)
+        return Response(
+            text, phase, malformed=answer.malformed, outcome=outcome, metrics=metrics, truncated=cut, extra=extra
+        )
 
     # Small helpers
 

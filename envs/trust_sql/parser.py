@@ -159,7 +159,9 @@ def answer_sql(body: str) -> str:
     return inside.strip()
 
 
-def render_turn(phase: Phase, thought: str, *, sql: str = "", database: str = "", schema: Mapping[str, Any] | None = None) -> str:
+def render_turn(
+    phase: Phase, thought: str, *, sql: str = "", database: str = "", schema: Mapping[str, Any] | None = None
+) -> str:
     """Write a well-formed turn; :func:`parse_turn` reads it back.
 
     Tags of the protocol inside a JSON payload are escaped; a thought or a confirmed statement that holds them, or a

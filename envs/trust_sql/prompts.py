@@ -24,7 +24,9 @@ _PREFILLED = """Its schema is given with the question. Use only tables and colum
 
 _EXPLORE = """- explore_schema: query the catalogue ({catalogue}). Metadata only: do not try to answer the question here. Check how tables relate before you join them."""
 _PROPOSE = """- propose_schema: commit to the tables and columns that the answer needs, and no others. Name only what you have verified."""
-_GENERATE = """- generate_sql: run a candidate query that answers the question{subset}. If something is missing, go back."""
+_GENERATE = (
+    """- generate_sql: run a candidate query that answers the question{subset}. If something is missing, go back."""
+)
 _CONFIRM = """- confirm_answer: hand in the final SQL after you have run it successfully. Hand in the query, never its result. This ends the task."""
 
 _FORMAT = """Write each turn in exactly this form, with one reasoning block, one action and its payload:
@@ -64,9 +66,7 @@ COMPLAINT = "Invalid format"
 """How every complaint about an unreadable turn begins."""
 
 
-def system_prompt(
-    *, engine: str, prefilled: bool, propose: bool, max_turns: int, rows: int, seconds: float
-) -> str:
+def system_prompt(*, engine: str, prefilled: bool, propose: bool, max_turns: int, rows: int, seconds: float) -> str:
     """The rules. They depend on the configuration only, never on the task or its database."""
     actions = [_EXPLORE.format(catalogue=_CATALOGUE_OF[engine])]
     if propose:
@@ -85,11 +85,15 @@ def system_prompt(
 
 def formats(propose: bool) -> str:
     """The legal forms of a turn."""
-    forms = [_FORM_EXPLORE, _FORM_PROPOSE, _FORM_GENERATE, _FORM_CONFIRM] if propose else [
-        _FORM_EXPLORE,
-        _FORM_GENERATE,
-        _FORM_CONFIRM,
-    ]
+    forms = (
+        [_FORM_EXPLORE, _FORM_PROPOSE, _FORM_GENERATE, _FORM_CONFIRM]
+        if propose
+        else [
+            _FORM_EXPLORE,
+            _FORM_GENERATE,
+            _FORM_CONFIRM,
+        ]
+    )
     return "\n\n".join(form.format() for form in forms)
 
 
@@ -115,8 +119,7 @@ def schema_text(catalogue: Catalogue) -> str:
         listed = ", ".join(f"{column.name} {column.type}".strip() for column in columns)
         lines.append(f"{kind} {table} ({listed})")
     lines.extend(
-        f"{key.table}.{key.column} references {key.parent_table}.{key.parent_column}"
-        for key in catalogue.foreign_keys
+        f"{key.table}.{key.column} references {key.parent_table}.{key.parent_column}" for key in catalogue.foreign_keys
     )
     return "\n".join(lines)
 
@@ -167,7 +170,11 @@ def turn_notice(turn: int, max_turns: int) -> str:
 
 
 def _sql_parameters(description: str) -> dict[str, Any]:
-    return {"type": "object", "properties": {"sql": {"type": "string", "description": description}}, "required": ["sql"]}
+    return {
+        "type": "object",
+        "properties": {"sql": {"type": "string", "description": description}},
+        "required": ["sql"],
+    }
 
 
 def tools(propose: bool, rows: int) -> list[Mapping[str, Any]]:

@@ -73,8 +73,8 @@ class Scorer:
             known = database.execute(task.gold_sql, self.limits), schema
             if not known[0].ran:
                 raise DataError(
-                    f"the gold SQL of task {task.task_id!r} fails ({known[0].status}: {known[0].message}): expected one "
-                    "that runs. Load the data set with validate=True, which drops such records, or raise seconds_per_query."
+                    f"the gold SQL of task {task.task_id!r} fails ({known[0].status}: {known[0].message}): expected "
+                    "one that runs. Load with validate=True, which drops such records, or raise seconds_per_query."
                 )
             self._golds[task.task_id] = known
             if len(self._golds) > _GOLDS_KEPT:
@@ -96,7 +96,9 @@ class Scorer:
             return False
         if self.comparator == "spider":
             populations = [database, *self._populations(database)]
-            return compare_suite(answer.sql or "", task.gold_sql, populations, limits=self.limits, dialect=database.dialect)
+            return compare_suite(
+                answer.sql or "", task.gold_sql, populations, limits=self.limits, dialect=database.dialect
+            )
         return compare(answer.result, gold, self.comparator, gold_sql=task.gold_sql, dialect=database.dialect)
 
     def score(
@@ -210,5 +212,3 @@ def _proposal_row(proposal: Any) -> dict[str, Any]:
         "columns": sorted(proposal.schema.columns),
         "ungrounded": list(proposal.ungrounded),
     }
-
-

@@ -63,7 +63,9 @@ def _load(name: str, engine: str, engine_url: str | None) -> TextToSQLDataset:
 
         return bundled_dataset(engine, engine_url)
     if engine != "sqlite":
-        raise ConfigurationError(f"engine={engine!r} is for dataset='bundled': the databases of {name!r} say their own engine.")
+        raise ConfigurationError(
+            f"engine={engine!r} is for dataset='bundled': the databases of {name!r} say their own engine."
+        )
     if name == "enterprise":
         from fogline.simulators.databases.enterprise import enterprise_dataset
 

@@ -79,7 +79,10 @@ ONE_STATEMENT = "only one statement may be given at a time"
 
 _FORBIDDEN = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, FORBIDDEN_PREFIXES))})\w*", re.IGNORECASE)
 _START = re.compile(r"\A(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/|\()*", re.DOTALL)
-_ANALYZE = re.compile(r"explain\s*(?:analy[sz]e\b|\([^)]*analy[sz]e)", re.IGNORECASE)
+# Deliberately narrow. A read-only transaction lets even EXPLAIN ANALYZE CREATE TABLE AS run.
+_EXPLAIN = re.compile(
+    r"explain\b\s*(?:verbose\b\s*|\(([\w\s,]*)\)\s*)?\(*\s*(?:select|with|values|table)\b", re.IGNORECASE
+)
 
 
 class ConfigurationError(Exception):
@@ -286,9 +289,18 @@ def _refusal(sql: str) -> Answer | None:
     command = re.split(r"\W", text, maxsplit=1)[0].upper()
     if command in COMMANDS:
         return failure("forbidden", f"{command} is not permitted: the database can only be read")
-    if _ANALYZE.match(text):
-        return failure("forbidden", "EXPLAIN ANALYZE is not permitted, as it runs the statement: use EXPLAIN")
+    if command == "EXPLAIN":
+        return _explain_refusal(text)
     return None
+
+
+def _explain_refusal(text: str) -> Answer | None:
+    explain = _EXPLAIN.match(text)
+    if explain is not None and "analy" not in (explain.group(1) or "").lower():
+        return None
+    if explain is not None or re.match(r"\w+\W+analy[sz]e", text, re.IGNORECASE):
+        return failure("forbidden", "EXPLAIN ANALYZE is not permitted, as it runs the statement: use EXPLAIN")
+    return failure("forbidden", "EXPLAIN is permitted only right before SELECT, WITH, VALUES or TABLE")
 
 
 def _error_class(code: str) -> str:

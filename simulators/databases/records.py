@@ -16,7 +16,7 @@ ErrorClass = Literal["", "syntax", "missing_table", "missing_column", "resource"
 Row = tuple[Any, ...]
 
 
-class DatabaseUnavailable(InfrastructureError):  # noqa: N818
+class DatabaseUnavailable(InfrastructureError):
     """A database does not open, or its server is gone: the world's failure, never the statement's."""
 
 
@@ -51,7 +51,7 @@ class QueryResult:
         status: ``ok``, ``empty`` (ran, no rows), ``error``, ``timeout``, ``forbidden`` or ``too_large``.
         columns: Column names of the result.
         rows: Up to ``max_rows`` rows of plain Python values (None, bool, int, float, str, bytes).
-        row_count: Rows that the engine gave before any limit cut in; more than ``len(rows)`` where ``keep_rows`` says so.
+        row_count: Rows that the engine gave within the limits; more than ``len(rows)`` where ``keep_rows`` says so.
         truncated: Whether the engine had more rows than a limit allowed.
         error_class: Kind of error where ``status`` is ``error``.
         message: The engine's message, free of file paths.

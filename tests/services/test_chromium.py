@@ -14,7 +14,7 @@ pytestmark = pytest.mark.services
 
 class Page(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        body = b"<title>fogline</title><p id=sum></p><script>document.getElementById('sum').textContent = 20 + 22</script>"
+        body = b"<p id=sum></p><script>document.getElementById('sum').textContent = 20 + 22</script>"
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.end_headers()

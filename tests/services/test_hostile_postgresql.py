@@ -114,6 +114,13 @@ def test_probe_sees_the_items(siege: Siege) -> None:
     assert siege.database.execute(PROBE).rows[0][0] == ITEMS
 
 
+def test_explain_is_served(siege: Siege) -> None:
+    for options in ("", "VERBOSE ", "(COSTS off, FORMAT json) ", "(VERBOSE)("):
+        assert (
+            siege.database.execute(f"EXPLAIN {options}SELECT * FROM item" + ")" * options.endswith("(")).status == "ok"
+        )
+
+
 @pytest.mark.parametrize(
     "sql",
     [

@@ -124,7 +124,7 @@ def test_the_information_schema_is_metadata(database: Database) -> None:
 
 
 def test_time_is_limited_on_the_server(database: Database, postgresql_url: str) -> None:
-    for sql in ("SELECT pg_sleep(30)", "SELECT count(*) FROM generate_series(1, 100000000000)"):
+    for sql in ("SELECT pg_sleep(30)", 'SELECT count(*) FROM "Track" a, "Track" b, "Track" c'):
         started = time.perf_counter()
         assert database.execute(sql, SHORT).status == "timeout"
         assert time.perf_counter() - started < SHORT.seconds + 0.5
