@@ -34,8 +34,9 @@ demo: $(VENV)/.base  ## Set up, play TRUST-SQL on Chinook, evaluate it, print th
 
 test: $(VENV)/.dev lint types layers unit  ## Set up, then lint, types, layers, tests.
 
-lint: $(VENV)/.dev  ## ruff, style and format of imports.
+lint: $(VENV)/.dev  ## ruff: rules and format.
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 tree: $(VENV)/.dev  ## Stage the installed package as plain folders for static tools.
 	$(BIN)/python tests/stage_tree.py $(STAGE)

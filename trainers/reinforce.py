@@ -1,7 +1,8 @@
 """REINFORCE (Williams, 1992) over the collector's episodes: the smallest trainer that the contracts carry.
 
 It learns ``CartPole-v1``, ``TrustSQL-v0`` through a menu of skills, and a PettingZoo game with a shared policy, all
-from the same :class:`~fogline.core.episode.Episode`: an action is a turn of one token, whatever it means to the environment.
+from the same :class:`~fogline.core.episode.Episode`: an action is a turn of one token, whatever it means to the
+environment.
 """
 
 from __future__ import annotations

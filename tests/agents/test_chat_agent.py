@@ -99,9 +99,7 @@ def test_two_episodes_share_nothing() -> None:
     assert [turn(agent, view, "see").action for view in (one, other, one)] == ["2", "2", "4"]
 
 
-@pytest.mark.parametrize(
-    ("reasoning", "action"), [("inline", "<think>\nsix\n</think>\n\n42"), ("drop", "42")]
-)
+@pytest.mark.parametrize(("reasoning", "action"), [("inline", "<think>\nsix\n</think>\n\n42"), ("drop", "42")])
 def test_reasoning_returned_apart_goes_back_where_the_model_wrote_it(reasoning: Any, action: str) -> None:
     agent = ChatAgent(Scripted(lambda *_: ChatReply("42", reasoning="six\n")), reasoning=reasoning)
     assert turn(agent, view_of(), "?").action == action
@@ -318,9 +316,7 @@ class Slow(Scripted):
 
     def __init__(self) -> None:
         super().__init__(
-            lambda _, request: ChatReply(
-                request.messages[-1]["content"], prompt_tokens=1, completion_tokens=1
-            )
+            lambda _, request: ChatReply(request.messages[-1]["content"], prompt_tokens=1, completion_tokens=1)
         )
         self.quick = 0
 

@@ -54,9 +54,7 @@ def status(code: int, document: Any = None, headers: dict[str, str] | None = Non
     """Answer with an HTTP error."""
 
     async def step(_: web.Request, __: dict[str, Any]) -> web.StreamResponse:
-        return web.json_response(
-            document or {"error": {"message": f"status {code}"}}, status=code, headers=headers
-        )
+        return web.json_response(document or {"error": {"message": f"status {code}"}}, status=code, headers=headers)
 
     return step
 
@@ -93,9 +91,7 @@ def disconnect(after: int = 40) -> Step:
             request.transport.close()
             return web.Response()
         body = json.dumps(completion("x" * 400)).encode()
-        response = web.StreamResponse(
-            headers={"Content-Length": str(len(body)), "Content-Type": "application/json"}
-        )
+        response = web.StreamResponse(headers={"Content-Length": str(len(body)), "Content-Type": "application/json"})
         await response.prepare(request)
         await response.write(body[:after])
         request.transport.close()

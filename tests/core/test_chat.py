@@ -841,9 +841,7 @@ def test_the_estimate_sends_nothing_and_never_calls_the_unknown_free() -> None:
 
 def test_an_exact_echo_of_the_prompt_is_removed_and_counted() -> None:
     text = "system: the rules\nuser: say it\nassistant: forty-two"
-    request = ChatRequest(
-        messages=({"role": "system", "content": "the rules"}, {"role": "user", "content": "say it"})
-    )
+    request = ChatRequest(messages=({"role": "system", "content": "the rules"}, {"role": "user", "content": "say it"}))
 
     async def scenario(_: FaultServer, model: OpenAIChatModel) -> None:
         reply = await model.complete(request)
@@ -863,7 +861,5 @@ def test_importing_the_client_loads_no_heavy_library() -> None:
     )
     import subprocess
 
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout.strip() == "[]"

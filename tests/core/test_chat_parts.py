@@ -42,9 +42,7 @@ def conversation(pairs: list[tuple[str, str]]) -> list[dict[str, Any]]:
     template=st.sampled_from(sorted(TEMPLATES)),
     answer=st.text("KLMN 123", max_size=30).map(str.lstrip),
 )
-def test_an_exact_echo_is_found_whatever_the_template(
-    pairs: list[tuple[str, str]], template: str, answer: str
-) -> None:
+def test_an_exact_echo_is_found_whatever_the_template(pairs: list[tuple[str, str]], template: str, answer: str) -> None:
     turn, opening = TEMPLATES[template]
     prompt = "".join(turn.format(role=role, content=content) for role, content in pairs) + opening
     assert strip_echo(prompt + answer, conversation(pairs)) == (prompt, answer)
@@ -87,10 +85,7 @@ FIELDS: dict[str, Any] = {
 def test_every_field_that_decides_the_reply_is_in_the_key() -> None:
     base = {"messages": ({"role": "user", "content": "hi"},)}
     keys = {request_key("m", "http://s/v1", ChatRequest(**base))}
-    keys |= {
-        request_key("m", "http://s/v1", ChatRequest(**{**base, name: value}))
-        for name, value in FIELDS.items()
-    }
+    keys |= {request_key("m", "http://s/v1", ChatRequest(**{**base, name: value})) for name, value in FIELDS.items()}
     keys |= {
         request_key("n", "http://s/v1", ChatRequest(**base)),
         request_key("m", "http://t/v1", ChatRequest(**base)),
@@ -139,9 +134,7 @@ def test_price_lists_are_read_from_json_and_toml(tmp_path: Path) -> None:
     assert expected["m"].cost(1_000_000, 2_000_000) == 6.0
 
 
-@pytest.mark.parametrize(
-    "text", ["{", "[]", '{"m": 1}', '{"m": {"prompt": -1, "completion": 1}}', '{"m": {"in": 1}}']
-)
+@pytest.mark.parametrize("text", ["{", "[]", '{"m": 1}', '{"m": {"prompt": -1, "completion": 1}}', '{"m": {"in": 1}}'])
 def test_a_bad_price_list_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "p.json").write_text(text)
     with pytest.raises(DataError):

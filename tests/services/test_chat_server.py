@@ -106,9 +106,7 @@ class Served:
         self.llama = str(llama)
         self.echoing = str(echoing)
 
-    def play(
-        self, scenario: Callable[[OpenAIChatModel], Awaitable[T]], model: str | None = None, **options: Any
-    ) -> T:
+    def play(self, scenario: Callable[[OpenAIChatModel], Awaitable[T]], model: str | None = None, **options: Any) -> T:
         async def run() -> T:
             options.setdefault("timeout_s", 60.0)
             async with OpenAIChatModel(model or self.llama, base_url=f"{self.url}/v1", **options) as client:
@@ -233,9 +231,7 @@ def test_the_agent_plays_two_turns(served: Served, streaming: bool) -> None:
 @pytest.mark.parametrize("turns", [1, 3])
 def test_the_echo_of_the_prompt_is_removed(served: Served, turns: int) -> None:
     said = [{"role": "system", "content": "the rules"}, {"role": "user", "content": "say it"}]
-    said += [{"role": "assistant", "content": "it"}, {"role": "user", "content": "say it again"}] * (
-        turns - 1
-    )
+    said += [{"role": "assistant", "content": "it"}, {"role": "user", "content": "say it again"}] * (turns - 1)
     request = ChatRequest(tuple(said), temperature=0.0, max_tokens=6)
     prompt = "".join(f"{message['role']}: {message['content']}\n" for message in said) + "assistant:"
 
