@@ -35,7 +35,7 @@ def to_jsonable(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray)):
         return {_TAG: "bytes", "data": base64.b64encode(bytes(value)).decode("ascii")}
     raise DataError(
-        f"{type(value).__name__} has no JSON form: expected None, bool, number, text, bytes, array, list, tuple, mapping."
+        f"{type(value).__name__} has no JSON form: expected None, bool, number, text, bytes, array, list, tuple, dict."
     )
 
 
