@@ -21,7 +21,7 @@ $(VENV)/.base: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) -e '.[train,dev]' torch==2.13.0
+	$(PIP) -e '.[train,postgres,dev]' torch==2.13.0
 	@touch $@ $(VENV)/.base
 
 $(VENV)/.services: pyproject.toml constraints.txt | $(VENV)/bin/python
