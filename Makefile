@@ -16,15 +16,15 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("fogline needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.base: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.base: pyproject.toml constraints.txt Makefile | $(VENV)/bin/python
 	$(PIP) -e .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.dev: pyproject.toml constraints.txt Makefile | $(VENV)/bin/python
 	$(PIP) -e '.[train,postgres,dev]' torch==2.13.0
 	@touch $@ $(VENV)/.base
 
-$(VENV)/.services: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.services: pyproject.toml constraints.txt Makefile | $(VENV)/bin/python
 	$(PIP) -e '.[train,scale,postgres,serve,dev]' torch==2.13.0
 	@touch $@ $(VENV)/.dev $(VENV)/.base
 
