@@ -6,10 +6,16 @@ import os
 import time
 from pathlib import Path
 
+others: set[int] = set()
+"""Workers that belong to other tests of this process, and are not looked at."""
+
 
 def worker_processes(parent: int | None = None) -> list[int]:
     """Process ids of the workers of ``parent`` (this process where None) that are alive."""
-    return [pid for pid, state, command in _children(parent or os.getpid()) if state != "Z" and b"worker.py" in command]
+    found = [
+        pid for pid, state, command in _children(parent or os.getpid()) if state != "Z" and b"worker.py" in command
+    ]
+    return [pid for pid in found if pid not in others]
 
 
 def alive(process: int) -> bool:

@@ -16,10 +16,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import processes
 import pytest
 from processes import alive, eventually, open_descriptors, worker_processes, zombies
 
 from fogline.core.errors import InfrastructureError
+from fogline.simulators.databases import pool
 from fogline.simulators.databases.executor import Database
 from fogline.simulators.databases.records import DatabaseRef, QueryLimits
 
@@ -31,6 +33,14 @@ STUCK = "SELECT instr(zeroblob(1000000), zeroblob(500000) || x'01')"
 
 LIMITS = QueryLimits(seconds=20.0)
 SHORT = QueryLimits(seconds=0.3)
+
+
+@pytest.fixture(autouse=True)
+def pools_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the pools, and their workers, that fixtures of other tests keep warm in this process."""
+    gc.collect()
+    monkeypatch.setattr(pool, "_pools", {})
+    monkeypatch.setattr(processes, "others", set(processes.worker_processes()))
 
 
 def kill_workers_during_statement() -> None:
@@ -191,9 +201,9 @@ def test_another_user_of_the_pool_keeps_it_alive(chinook_sqlite: DatabaseRef) ->
         first.execute("SELECT 1")
         with Database(chinook_sqlite, LIMITS) as second:
             second.execute("SELECT 1")
-        processes = worker_processes()
+        running = worker_processes()
         assert first.execute("SELECT 2").rows == ((2,),)
-        assert set(worker_processes()) == set(processes)
+        assert set(worker_processes()) == set(running)
 
 
 def _use_in_child(database: Database, queue: multiprocessing.Queue[object]) -> None:
