@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 import marshal
 import os
+import select
 import shutil
 import signal
 import socket
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from fogline.core.errors import InfrastructureError
-from fogline.simulators.databases.wire import HEADER_BYTES, encode
+from fogline.simulators.databases.wire import HEADER_BYTES, LINGER_SECONDS, encode, linger
 
 START_SECONDS = 60.0
 """How long a worker may take to start: generous, since a loaded machine is not an error."""
@@ -86,6 +87,9 @@ class Worker:
         self._buffer = bytearray(_FIRST_READ_BYTES)
         self._view = memoryview(self._buffer)
         self._early = bytearray()
+        poller = select.poll()
+        poller.register(self.socket, select.POLLIN)
+        self._poll = poller.poll
         self._receive_seconds = 0.0
 
     def send(self, message: Any) -> None:
@@ -113,6 +117,7 @@ class Worker:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
         try:
             if not self._early:
+                linger(self._poll, min(seconds, LINGER_SECONDS["parent"]))
                 count = self.socket.recv_into(self._buffer)
                 if count >= HEADER_BYTES and count == self._length(self._view):
                     return marshal.loads(self._view[HEADER_BYTES:count])

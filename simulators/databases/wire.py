@@ -16,10 +16,17 @@ The worker speaks first: None when it is up, or (kind, message) when it cannot s
 from __future__ import annotations
 
 import marshal
+import os
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 HEADER_BYTES = 8
+LINGER_SECONDS = {"parent": 0.001, "worker": 0.0002}
+"""How long each side keeps looking for the next message before it sleeps.
+
+Waking a sleeping processor takes longer than most statements; whoever looks gives way to anybody else who can run.
+"""
 CHUNK_ROWS = 256
 """Rows fetched from an engine at a time."""
 
@@ -34,6 +41,13 @@ Answer = tuple[str, list[str], list[bytes], int, bool, str, str, list[str], bool
 
 class CellTooLargeError(Exception):
     """A cell exceeds ``max_cell_bytes``."""
+
+
+def linger(poll: Callable[[int], list[tuple[int, int]]], seconds: float) -> None:
+    """Return as soon as ``poll`` reports something to read, or after ``seconds``."""
+    end = perf_counter() + seconds
+    while not poll(0) and perf_counter() < end:
+        os.sched_yield()
 
 
 def encode(message: Any) -> bytes:

@@ -11,6 +11,7 @@ import contextlib
 import marshal
 import os
 import resource
+import select
 import signal
 import sys
 import time
@@ -43,13 +44,16 @@ def main(arguments: list[str]) -> None:
 
 
 def _serve(engine: Any) -> None:
-    from fogline.simulators.databases.wire import HEADER_BYTES, encode
+    from fogline.simulators.databases.wire import HEADER_BYTES, LINGER_SECONDS, encode, linger
 
     databases: dict[int, Any] = {}
+    poller = select.poll()
+    poller.register(0, select.POLLIN)
     data = b""
     while True:
         # The beginning of the next message may have come along with the last one.
         while len(data) < HEADER_BYTES or len(data) < int.from_bytes(data[:HEADER_BYTES], "little") + HEADER_BYTES:
+            linger(poller.poll, LINGER_SECONDS["worker"])
             more = os.read(0, 65536)
             if not more:
                 return
