@@ -22,7 +22,7 @@ from time import perf_counter
 from typing import Any
 
 HEADER_BYTES = 8
-LINGER_SECONDS = {"parent": 0.001, "worker": 0.0002}
+LINGER_SECONDS = {"parent": 0.0002, "worker": 0.0002}
 """How long each side keeps looking for the next message before it sleeps.
 
 Waking a sleeping processor takes longer than most statements; whoever looks gives way to anybody else who can run.
