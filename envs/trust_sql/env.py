@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 
 from fogline.core.errors import ConfigurationError, check_choice
 from fogline.core.rewards import RewardScheme
@@ -122,6 +123,7 @@ class TrustSQLEnv(TurnEnv[str, Any]):
         self._limits = QueryLimits(seconds=seconds_per_query, keep_rows=max_rows_shown)
         self._scorer = Scorer(comparator, schema_mode, reward_limits(seconds_per_query))
         self._databases: dict[str, Database] = {}
+        self._spec: EnvSpec | None = None
         self._session: _Session | None = None
         self._engine = engine_of(self._dataset)
         self.system_prompt = prompts.system_prompt(
@@ -137,6 +139,17 @@ class TrustSQLEnv(TurnEnv[str, Any]):
         self.action_space = _structured_space() if self._structured else UnicodeText(_MAX_TEXT)
 
     # Gymnasium
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """How the environment was made; a loaded data set is named only, since it holds the golds."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, value: EnvSpec | None) -> None:
+        if value is not None and isinstance(value.kwargs.get("dataset"), TextToSQLDataset):
+            value = replace(value, kwargs={**value.kwargs, "dataset": value.kwargs["dataset"].name})
+        self._spec = value
 
     def begin(self, task_id: str) -> tuple[str, dict[str, Any]]:
         """Open the task's database and show the question."""

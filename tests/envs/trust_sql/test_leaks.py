@@ -8,6 +8,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -277,3 +278,13 @@ def test_databases_are_unchanged_after_everything_an_agent_may_try(shop: TextToS
     assert [file.read_bytes() for file in files] == before
     assert [Database(reference).fingerprint() for reference in shop.databases.values()] == prints
     assert sorted(files[0].parent.iterdir()) == folder
+
+
+def test_the_spec_of_an_environment_names_a_loaded_data_set_and_does_not_hold_it(shop: TextToSQLDataset) -> None:
+    env = gymnasium.make("TrustSQL-v0", dataset=shop)
+    try:
+        assert env.spec is not None
+        assert env.spec.kwargs["dataset"] == shop.name
+        assert not [task for task in shop if task.gold_sql in repr(env.spec)]
+    finally:
+        env.close()
