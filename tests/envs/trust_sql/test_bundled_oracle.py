@@ -12,6 +12,7 @@ import pytest
 from fogline.agents.collector import collect_all
 from fogline.agents.scripted.trust_sql import HeuristicAgent, OracleAgent
 from fogline.core.errors import AgentError, ConfigurationError
+from fogline.simulators.databases.enterprise import EnterpriseConfig, enterprise_dataset
 from fogline.simulators.databases.executor import Database
 from fogline.simulators.databases.loaders import bundled_dataset
 from fogline.simulators.databases.records import TextToSQLDataset
@@ -58,6 +59,21 @@ def test_the_oracle_earns_everything_on_every_bundled_question(
     assert len(episodes) == QUESTIONS
     assert not any(episode.metrics["ungrounded"] or episode.metrics["violations"] for episode in episodes)
     assert all(len(episode.turns) <= 8 for episode in episodes)
+
+
+@pytest.mark.parametrize("comparator", ["bird", "spider", "strict"])
+def test_the_oracle_earns_everything_on_generated_databases(tmp_path: Path, comparator: str) -> None:
+    dataset = enterprise_dataset(EnterpriseConfig(seed=7, databases=3), cache=tmp_path)
+
+    def make() -> Any:
+        return gymnasium.make(
+            "fogline.envs:TrustSQL-v0", dataset=dataset, protocol="strict", comparator=comparator, max_turns=12
+        )
+
+    episodes = collect_all(make, OracleAgent(dataset), [(task_id, 0) for task_id in dataset.tasks])
+    assert len(episodes) == 75
+    assert [(episode.task_id, episode.failure) for episode in episodes if episode.reward != pytest.approx(1.1)] == []
+    assert all(episode.outcome["schema"] == 1.0 for episode in episodes)
 
 
 def test_the_oracle_earns_everything_on_duckdb_too() -> None:
