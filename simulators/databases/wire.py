@@ -22,10 +22,11 @@ from time import perf_counter
 from typing import Any
 
 HEADER_BYTES = 8
-LINGER_SECONDS = {"parent": 0.0002, "worker": 0.0002}
+LINGER_SECONDS = {"parent": 0.002, "worker": 0.0002}
 """How long each side keeps looking for the next message before it sleeps.
 
 Waking a sleeping processor takes longer than most statements; whoever looks gives way to anybody else who can run.
+The parent has nothing else to do in a blocking call, so it looks for longer; an event loop never waits like this.
 """
 CHUNK_ROWS = 256
 """Rows fetched from an engine at a time."""
