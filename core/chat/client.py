@@ -17,7 +17,7 @@ from fogline.core.chat.access import Access
 from fogline.core.chat.cache import ChatCache, request_key
 from fogline.core.chat.echo import strip_echo
 from fogline.core.chat.errors import ChatTimeout
-from fogline.core.chat.messages import ChatModel, ChatPiece, ChatReply, ChatRequest, Message, ToolCall
+from fogline.core.chat.messages import ChatPiece, ChatReply, ChatRequest
 from fogline.core.chat.meter import Meter
 from fogline.core.chat.prices import Estimate, Price, estimate_requests
 from fogline.core.chat.retry import Backoff, Retries
@@ -33,17 +33,6 @@ from fogline.core.errors import ConfigurationError, check_choice
 
 if TYPE_CHECKING:
     from fogline.core.chat.transport import Connection
-
-__all__ = [
-    "ChatModel",
-    "ChatPiece",
-    "ChatReply",
-    "ChatRequest",
-    "Message",
-    "Meter",
-    "OpenAIChatModel",
-    "ToolCall",
-]
 
 
 class OpenAIChatModel:

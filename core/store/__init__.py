@@ -1,19 +1,17 @@
 """The run store: runs, cells, episodes and scores in SQLite or PostgreSQL, append-only."""
 
-from fogline.core.store.runs import (
-    SCHEMA_VERSION,
+from fogline.core.redaction import redact
+from fogline.core.store.database import SCHEMA_VERSION, StoreError, StoreUnavailable
+from fogline.core.store.records import (
     CellRecord,
     CellSummary,
     RunRecord,
-    RunStore,
     Score,
     StoredEpisode,
-    StoreError,
-    StoreUnavailable,
     cell_key,
     installed_versions,
-    redact,
 )
+from fogline.core.store.runs import RunStore
 
 __all__ = [
     "SCHEMA_VERSION",

@@ -21,9 +21,9 @@ import sqlalchemy as sa
 from fogline.core.episode import Episode
 from fogline.core.errors import DataError, check_choice
 from fogline.core.jsonable import from_jsonable
-from fogline.core.redaction import redact, redact_text
+from fogline.core.redaction import redact_text
 from fogline.core.store import database as tables
-from fogline.core.store.database import SCHEMA_VERSION, Database, StoreError, StoreUnavailable
+from fogline.core.store.database import Database, StoreError
 from fogline.core.store.queries import (
     check_episode,
     check_same_score,
@@ -46,21 +46,6 @@ from fogline.core.store.records import (
     read_config,
     score_row,
 )
-
-__all__ = [
-    "SCHEMA_VERSION",
-    "CellRecord",
-    "CellSummary",
-    "RunRecord",
-    "RunStore",
-    "Score",
-    "StoreError",
-    "StoreUnavailable",
-    "StoredEpisode",
-    "cell_key",
-    "installed_versions",
-    "redact",
-]
 
 OnCorrupt = Literal["raise", "skip"]
 _PAGE = 100  # episodes fetched at a time: a page of long transcripts still fits in a few megabytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fogline.simulators.databases.records import QueryResult, Row
+from fogline.simulators.databases.records import QueryResult
 
 CHARACTERS_PER_TOKEN = 4
 EMPTY_RESULT = "The statement ran and returned no rows."
@@ -83,8 +83,3 @@ def _cell(value: object) -> str:
         shown = value[:16].hex()
         return f"x'{shown}'" if len(value) <= 16 else f"x'{shown}…' ({len(value)} bytes)"
     return str(value)
-
-
-def shown_rows(result: QueryResult, max_rows: int) -> tuple[Row, ...]:
-    """The rows that :meth:`Display.render` shows, before any cut by tokens."""
-    return result.rows[:max_rows]

@@ -5,8 +5,6 @@ Source: TRUST-SQL specification, section 17.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from typing import Literal, get_args
 
 from fogline.simulators.databases.gold_schema import IdentifiersUsed
@@ -62,30 +60,3 @@ def error_class(
     if used is None or used.unparseable:
         return "logic" if result.tables == gold.tables else "schema_linking"
     return "logic" if used.known == gold else "schema_linking"
-
-
-def ungrounded(used: IdentifiersUsed, observations: Iterable[str]) -> frozenset[str]:
-    """Names that a statement uses though no observation showed them, the stricter sense of hallucination.
-
-    A column counts as shown when its own name appeared as a whole word, in any case; guessing it right does
-    not ground it.
-
-    Args:
-        used: Names in the statement.
-        observations: Everything that the agent was shown, the question excluded or not as the caller decides.
-
-    Returns:
-        Lower-cased table names, and columns as ``table.column`` (as written where unknown).
-    """
-    shown = "\n".join(observations).lower()
-    names = used.known.tables | used.known.columns | used.unknown_tables | used.unknown_columns
-    return frozenset(name for name in names if not _appears(_last_part(name, used), shown))
-
-
-def _last_part(name: str, used: IdentifiersUsed) -> str:
-    tables = used.known.tables | used.unknown_tables
-    return name if name in tables else name.partition(".")[2] or name
-
-
-def _appears(word: str, text: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None

@@ -22,7 +22,7 @@ from shop import (
 
 from fogline.envs.trust_sql.env import TrustSQLEnv
 from fogline.envs.trust_sql.protocol import Evidence, same_statement
-from fogline.simulators.databases.records import Catalogue, Column
+from fogline.simulators.databases.records import Catalogue, Column, SchemaSubset
 
 RIGHT = GOLD["shop-count"]
 SCHEMA = SCHEMAS["shop-count"]
@@ -399,3 +399,16 @@ def test_phases_are_reported_turn_by_turn(make_env: MakeEnv) -> None:
     assert [step[4]["phase"] for step in steps] == phases
     assert steps[-1][4]["metrics"]["phases"] == phases
     assert steps[-1][4]["metrics"]["complaints"] == 1
+
+
+def test_a_name_within_a_longer_word_is_not_seen() -> None:
+    column = Column("unit price", "REAL")
+    catalogue = Catalogue({"Order Details": (column, Column("qty", "INTEGER")), "Customer": (Column("bad", "TEXT"),)})
+    evidence = Evidence(catalogue)
+    evidence.show("SELECT 1", "customers\nbadge")
+    assert evidence.seen() == SchemaSubset()
+    evidence.show("PRAGMA table_info('order details')", "UNIT PRICE\nqty")
+    evidence.show("SELECT 1", "Customer\tBAD")
+    assert evidence.seen() == SchemaSubset.of(
+        ["order details", "customer"], {"order details": ["unit price", "qty"], "customer": ["bad"]}
+    )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fogline.envs.trust_sql.taxonomy import ERROR_CLASSES, error_class, ungrounded
-from fogline.simulators.databases.gold_schema import IdentifiersUsed, identifiers_used
-from fogline.simulators.databases.records import Catalogue, Column, QueryResult, SchemaSubset
+from fogline.envs.trust_sql.taxonomy import ERROR_CLASSES, error_class
+from fogline.simulators.databases.gold_schema import IdentifiersUsed
+from fogline.simulators.databases.records import QueryResult, SchemaSubset
 
 GOLD = SchemaSubset.of(["customer"], {"customer": ["name"]})
 SAME = IdentifiersUsed(known=GOLD)
@@ -51,20 +51,3 @@ def test_classes(
     )
     assert found == expected
     assert found in ERROR_CLASSES
-
-
-def test_a_name_is_grounded_only_as_a_whole_word_that_was_shown() -> None:
-    column = Column("unit price", "REAL")
-    catalogue = Catalogue({"Order Details": (column, Column("qty", "INTEGER")), "Customer": (Column("name", "TEXT"),)})
-    used = identifiers_used('SELECT qty, "unit price", c.name, c.bad FROM "Order Details", Customer c', catalogue)
-    assert ungrounded(used, []) == {
-        "order details",
-        "customer",
-        "order details.qty",
-        "order details.unit price",
-        "customer.name",
-        "customer.bad",
-    }
-    shown = ["Order Details(qty INTEGER, [unit price] REAL)", "customer_old: names"]
-    assert ungrounded(used, shown) == {"customer", "customer.name", "customer.bad"}
-    assert ungrounded(used, [*shown, "CUSTOMER.NAME"]) == {"customer.bad"}
