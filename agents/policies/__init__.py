@@ -1,0 +1,1 @@
+"""Policies: agents whose weights a trainer can update."""

@@ -1,0 +1,90 @@
+"""What a policy is to the collector and to a trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from torch import Tensor, nn
+
+from fogline.agents.agent import Decision, SeatView
+from fogline.agents.policies.forward import Forward
+from fogline.core.episode import Turn
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class RowContext:
+    """What a row needs beside its tokens to be scored again.
+
+    Attributes:
+        per_token: Arrays ``[T, …]``, one entry per token of the row (vector policies: per turn).
+        per_row: Arrays without a token axis, such as the observation after the last turn.
+    """
+
+    per_token: Mapping[str, Array] = field(default_factory=dict)
+    per_row: Mapping[str, Array] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """An agent whose weights can be trained.
+
+    Attributes:
+        name: Shown in reports and stored with episodes.
+        batch_size: None: it acts on all views that are ready.
+        together: Whether the collector gathers every live view before it asks (language models: one large batch).
+        version: Number of weight updates so far; stored with each turn.
+        greedy: Take the most likely token instead of sampling.
+        module: All trainable weights, the critic's included.
+        has_critic: Whether :meth:`score` can give values.
+    """
+
+    name: str
+    batch_size: int | None
+    together: bool
+    version: int
+    greedy: bool
+    has_critic: bool
+
+    @property
+    def module(self) -> nn.Module:
+        """All trainable weights, the critic's included."""
+        ...
+
+    def act(self, views: Sequence[SeatView]) -> Sequence[Decision | Exception]:
+        """Sample a decision for each view, each from its own seat's generator."""
+        ...
+
+    def context(self, turns: Sequence[Turn], final_observation: Any) -> RowContext:
+        """What one seat's episode needs beside its tokens; empty for language models."""
+        ...
+
+    def score(
+        self,
+        tokens: Tensor,
+        attention_mask: Tensor,
+        policy_mask: Tensor,
+        context: Mapping[str, Tensor],
+        *,
+        entropy: bool = False,
+        values: bool = False,
+    ) -> Forward:
+        """Log-probabilities of tokens that were sampled earlier, under the current weights.
+
+        Args:
+            tokens: ``[N,T]`` int64, padded on the right.
+            attention_mask: ``[N,T]`` bool, True for tokens that exist.
+            policy_mask: ``[N,T]`` bool, True where the policy wrote.
+            context: Padded :class:`RowContext` arrays, per token ``[N,T,…]`` and per row ``[N,…]``.
+            entropy: Whether ``Forward.entropy`` is wanted.
+            values: Whether ``Forward.values`` is wanted.
+        """
+        ...
+
+    def bootstrap(self, context: Mapping[str, Tensor]) -> Tensor | None:
+        """Critic's estimate ``[N]`` of what follows the last turn, or None where there is none (no critic, text)."""
+        ...

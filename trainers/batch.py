@@ -1,0 +1,297 @@
+"""Episodes as tensors: one row per seat, tokens in the order they were read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fogline.agents.policies.policy import Policy, RowContext
+from fogline.core.episode import Episode, Turn
+from fogline.core.errors import ConfigurationError, check_choice
+
+END_TURN = "_end_turn"
+"""A metric ``NAME_end_turn`` is the last turn of the track ``NAME``, or -1: TrustSQL-v0 reports ``schema_end_turn``."""
+
+
+@dataclass(frozen=True)
+class TeacherRows:
+    """What a teacher said about the tokens of a batch.
+
+    Attributes:
+        logp: Of the sampled tokens, ``[N,T]``.
+        top_ids: Most likely tokens, ``[N,T,K]`` int64.
+        top_logp: Their log-probabilities, ``[N,T,K]``.
+        temperature: At which the teacher scored.
+    """
+
+    logp: Tensor
+    top_ids: Tensor | None = None
+    top_logp: Tensor | None = None
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """N rows of T tokens and K turns; groups are ragged and known by id.
+
+    Three log-probabilities are kept apart: the sampler's, the trainer's at the rollout's weights, and (in
+    :class:`~fogline.agents.policies.forward.Forward`) the current one.
+
+    Attributes:
+        tokens: ``[N,T]`` int64, padded on the right with 0.
+        attention_mask: ``[N,T]`` bool, True for tokens that exist; never inferred from ids.
+        policy_mask: ``[N,T]`` bool, True where the policy wrote.
+        turn_index: ``[N,T]`` int64, the seat's turn that wrote the token, -1 elsewhere.
+        behaviour_logp: ``[N,T]`` of the sampler.
+        old_logp: ``[N,T]`` of the trainer at the rollout's weights.
+        group: ``[N]`` int64; rows of one task.
+        task: ``[N]`` int64, index into ``task_ids``.
+        valid: ``[N]`` bool; False leaves every statistic and every sum.
+        session: Named ``[N]`` values of the whole episode; ``reward`` is what is optimised.
+        turn: Named ``[N,K]`` values of each turn; ``reward`` is what the turn paid.
+        turn_mask: ``[N,K]`` bool, True for turns that were played.
+        masks: ``[N,T]`` bool per track: ``policy``, and one for each ``NAME_end_turn`` among the metrics.
+        terminated: ``[N]`` bool, the rules ended the episode.
+        truncated: ``[N]`` bool, a budget cut it.
+        task_ids: Names behind ``task``.
+        reference_logp: ``[N,T]`` of a frozen reference, where there is one.
+        values: ``[N,T]`` of the critic at the rollout's weights, where there is one.
+        bootstrap: ``[N]`` critic's estimate after the last turn of a truncated row, 0 for others.
+        teacher: A teacher's rows, where there is one.
+        context: What vector policies need beside tokens.
+    """
+
+    tokens: Tensor
+    attention_mask: Tensor
+    policy_mask: Tensor
+    turn_index: Tensor
+    behaviour_logp: Tensor
+    old_logp: Tensor
+    group: Tensor
+    task: Tensor
+    valid: Tensor
+    session: Mapping[str, Tensor]
+    turn: Mapping[str, Tensor]
+    turn_mask: Tensor
+    masks: Mapping[str, Tensor]
+    terminated: Tensor
+    truncated: Tensor
+    task_ids: tuple[str, ...] = ()
+    reference_logp: Tensor | None = None
+    values: Tensor | None = None
+    bootstrap: Tensor | None = None
+    teacher: TeacherRows | None = None
+    context: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return int(self.tokens.shape[0])
+
+    @property
+    def reward(self) -> Tensor:
+        """``session["reward"]``, ``[N]``."""
+        return self.session["reward"]
+
+    def select(self, rows: Tensor) -> Batch:
+        """The rows at ``rows`` (``[M]`` int64 or ``[N]`` bool), in that order."""
+        return self._each(lambda tensor: tensor[rows])
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        return self._each(lambda tensor: tensor.to(device))
+
+    def trimmed(self) -> Batch:
+        """Without token columns that are padding in every row."""
+        length = max(int(self.attention_mask.sum(1).max()), 1) if len(self) else 1
+        if length == self.tokens.shape[1]:
+            return self
+        width = self.tokens.shape[1]
+
+        def cut(tensor: Tensor) -> Tensor:
+            return tensor[:, :length] if tensor.dim() > 1 and tensor.shape[1] == width else tensor
+
+        per_token = {"tokens", "attention_mask", "policy_mask", "turn_index", "behaviour_logp", "old_logp"}
+        changes: dict[str, Any] = {name: cut(getattr(self, name)) for name in per_token}
+        for name in ("reference_logp", "values"):
+            tensor = getattr(self, name)
+            changes[name] = None if tensor is None else cut(tensor)
+        changes["masks"] = {name: cut(mask) for name, mask in self.masks.items()}
+        changes["context"] = {name: _cut_context(name, tensor, length) for name, tensor in self.context.items()}
+        if self.teacher is not None:
+            changes["teacher"] = _each_teacher(self.teacher, cut)
+        return replace(self, **changes)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        changes: dict[str, Any] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, Tensor):
+                changes[item.name] = change(value)
+            elif isinstance(value, TeacherRows):
+                changes[item.name] = _each_teacher(value, change)
+            elif isinstance(value, Mapping):
+                changes[item.name] = {name: change(tensor) for name, tensor in value.items()}
+        return replace(self, **changes)
+
+
+ROW_PREFIX = "row:"
+"""Context arrays without a token axis carry it in their names inside :attr:`Batch.context`."""
+
+
+def batch_of(
+    episodes: Sequence[Episode],
+    policy: Policy,
+    *,
+    seat_reward: str = "own",
+    dtype: torch.dtype = torch.float32,
+    groups: Sequence[object] | None = None,
+) -> Batch:
+    """Lay out episodes as a batch; each seat of an episode is a row.
+
+    Args:
+        episodes: Finished episodes, of any number of tasks and lengths. Unscored ones become invalid rows.
+        policy: Whose rows they are; gives the context of vector observations.
+        seat_reward: ``"own"``: a row earns what its seat was paid. ``"team"``: the sum over all seats.
+        dtype: Of rewards and log-probabilities.
+        groups: Group key of each episode; the task id by default. Seats of one episode share its group.
+
+    Raises:
+        ConfigurationError: For no episodes, or a choice that does not exist.
+    """
+    check_choice("seat_reward", seat_reward, ("own", "team"))
+    if not episodes:
+        raise ConfigurationError("no episodes to learn from: expected at least one; see tasks and group_size.")
+    keys = list(groups) if groups is not None else [episode.task_id for episode in episodes]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    task_ids = tuple(dict.fromkeys(episode.task_id for episode in episodes))
+    rows: list[_Row] = []
+    for episode, key in zip(episodes, keys, strict=True):
+        for seat in episode.seats:
+            turns = [turn for turn in episode.turns if turn.seat == seat]
+            rows.append(_Row(episode, turns, numbers[key], task_ids.index(episode.task_id), seat_reward, policy))
+    return _stack(rows, task_ids, dtype)
+
+
+class _Row:
+    """One seat's episode as flat lists."""
+
+    def __init__(
+        self, episode: Episode, turns: Sequence[Turn], group: int, task: int, seat_reward: str, policy: Policy
+    ) -> None:
+        self.group, self.task = group, task
+        self.valid = episode.scored and any(turn.action_token_ids for turn in turns)
+        self.terminated = episode.status == "terminated"
+        self.truncated = episode.status == "truncated"
+        self.tokens: list[int] = []
+        self.turn_index: list[int] = []
+        self.logps: list[float] = []
+        for index, turn in enumerate(turns):
+            read, written = turn.context_token_ids, turn.action_token_ids
+            self.tokens += [*read, *written]
+            self.turn_index += [-1] * len(read) + [index] * len(written)
+            self.logps += [0.0] * len(read) + list(turn.logps)
+        self.turn_rewards, self.turn_terms = _paid(episode, turns, seat_reward)
+        total = episode.reward if seat_reward == "team" else sum(turn.reward for turn in turns)
+        self.session = {"reward": float(total or 0.0), "turns": float(len(turns))}
+        self.session |= {name: float(value) for name, value in episode.outcome.items()}
+        self.ends = {
+            name.removesuffix(END_TURN): int(value)
+            for name, value in episode.metrics.items()
+            if name.endswith(END_TURN) and isinstance(value, int | np.integer)
+        }
+        self.context = policy.context(turns, episode.final_observation) if self.valid else RowContext()
+
+
+def _paid(episode: Episode, turns: Sequence[Turn], seat_reward: str) -> tuple[list[float], dict[str, list[float]]]:
+    """What each turn paid: the seat alone, or with ``team`` all that was paid until the seat's next turn."""
+    terms: dict[str, list[float]] = {}
+    for index, turn in enumerate(turns):
+        for name, value in turn.terms.items():
+            terms.setdefault(name, [0.0] * len(turns))[index] = float(value)
+    if seat_reward == "own" or not turns:
+        return [turn.reward for turn in turns], terms
+    rewards, position = [0.0] * len(turns), -1
+    for turn in episode.turns:
+        if position + 1 < len(turns) and turn is turns[position + 1]:
+            position += 1
+        rewards[max(position, 0)] += turn.reward
+    return rewards, terms
+
+
+def _stack(rows: Sequence[_Row], task_ids: tuple[str, ...], dtype: torch.dtype) -> Batch:
+    length = max([len(row.tokens) for row in rows] + [1])
+    turns = max([len(row.turn_rewards) for row in rows] + [1])
+
+    def padded(lists: Sequence[Sequence[float]], width: int, fill: float, kind: torch.dtype) -> Tensor:
+        return torch.tensor([[*values, *[fill] * (width - len(values))] for values in lists], dtype=kind)
+
+    turn_index = padded([row.turn_index for row in rows], length, -1, torch.int64)
+    policy_mask = turn_index >= 0
+    logp = padded([row.logps for row in rows], length, 0.0, dtype)
+    session_names = list(dict.fromkeys(name for row in rows for name in row.session))
+    term_names = list(dict.fromkeys(name for row in rows for name in row.turn_terms))
+    tracks = list(dict.fromkeys(name for row in rows for name in row.ends))
+    empty: list[float] = []
+    turn = {"reward": padded([row.turn_rewards for row in rows], turns, 0.0, dtype)}
+    for name in term_names:
+        turn.setdefault(name, padded([row.turn_terms.get(name, empty) for row in rows], turns, 0.0, dtype))
+    masks = {"policy": policy_mask}
+    for name in tracks:
+        ends = torch.tensor([row.ends.get(name, -1) for row in rows])[:, None]
+        masks[name] = policy_mask & (turn_index <= ends)
+    return Batch(
+        tokens=padded([row.tokens for row in rows], length, 0, torch.int64),
+        attention_mask=padded([[1.0] * len(row.tokens) for row in rows], length, 0.0, torch.bool),
+        policy_mask=policy_mask,
+        turn_index=turn_index,
+        behaviour_logp=logp,
+        old_logp=logp,
+        group=torch.tensor([row.group for row in rows]),
+        task=torch.tensor([row.task for row in rows]),
+        valid=torch.tensor([row.valid for row in rows]),
+        session={
+            name: torch.tensor([row.session.get(name, 0.0) for row in rows], dtype=dtype) for name in session_names
+        },
+        turn=turn,
+        turn_mask=padded([[1.0] * len(row.turn_rewards) for row in rows], turns, 0.0, torch.bool),
+        masks=masks,
+        terminated=torch.tensor([row.terminated for row in rows]),
+        truncated=torch.tensor([row.truncated for row in rows]),
+        task_ids=task_ids,
+        context=_stack_context([row.context for row in rows], length),
+    )
+
+
+def _stack_context(contexts: Sequence[RowContext], length: int) -> dict[str, Tensor]:
+    """Padded arrays per token, and arrays per row under a prefixed name; invalid rows are zeros."""
+    stacked: dict[str, Tensor] = {}
+    like = next((context for context in contexts if context.per_token or context.per_row), RowContext())
+    for name, model in like.per_token.items():
+        full = np.zeros((len(contexts), length, *model.shape[1:]), model.dtype)
+        for row, context in enumerate(contexts):
+            if name in context.per_token:
+                full[row, : len(context.per_token[name])] = context.per_token[name]
+        stacked[name] = torch.from_numpy(full)
+    for name, model in like.per_row.items():
+        zeros = np.zeros_like(model)
+        full = np.stack([context.per_row.get(name, zeros) for context in contexts])
+        stacked[ROW_PREFIX + name] = torch.from_numpy(full)
+    return stacked
+
+
+def _cut_context(name: str, tensor: Tensor, length: int) -> Tensor:
+    return tensor if name.startswith(ROW_PREFIX) else tensor[:, :length]
+
+
+def _each_teacher(rows: TeacherRows, change: Callable[[Tensor], Tensor]) -> TeacherRows:
+    return TeacherRows(
+        change(rows.logp),
+        None if rows.top_ids is None else change(rows.top_ids),
+        None if rows.top_logp is None else change(rows.top_logp),
+        rows.temperature,
+    )
