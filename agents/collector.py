@@ -39,6 +39,7 @@ async def collect(
     retries: int = 2,
     finished: Collection[tuple[str, int]] = frozenset(),
     chunk: int = 8,
+    kept: list[Any] | None = None,
 ) -> AsyncGenerator[Episode, None]:
     """Play every assignment and yield its episode as soon as it ends.
 
@@ -57,6 +58,8 @@ async def collect(
         retries: Further attempts after a failure that is not the policy's.
         finished: Pairs ``(task_id, seed)`` that are already stored and are not played again.
         chunk: Assignments handed to a worker at once when ``engine`` is given.
+        kept: Environments to use first, and where sound ones are left at the end, for the next call of a caller that
+            plays again and again and closes them itself; None closes all. Without ``engine`` only.
 
     Yields:
         Episodes in the order they end. A failure that outlives its retries is an episode too, unscored.
@@ -70,7 +73,7 @@ async def collect(
         )
     wanted = (Assignment(*task) for task in tasks if tuple(task) not in finished)
     if engine is None:
-        scheduler = Scheduler(env_factory, agent, wanted, concurrency, timeout_s, retries)
+        scheduler = Scheduler(env_factory, agent, wanted, concurrency, timeout_s, retries, kept)
         async for episode in scheduler.run():
             yield episode
     else:

@@ -45,6 +45,7 @@ class Scheduler:
         concurrency: int,
         timeout_s: float | None,
         retries: int,
+        kept: list[Any] | None = None,
     ) -> None:
         self._factory = env_factory
         self._agents = agent
@@ -54,7 +55,8 @@ class Scheduler:
         self._timeout_s = timeout_s
         self._retries = retries
         self._again: deque[tuple[Assignment, int]] = deque()
-        self._idle: list[Any] = []
+        self._kept = kept
+        self._idle: list[Any] = [] if kept is None else kept
         self._ready: dict[int, tuple[Agent, deque[tuple[Rollout, SeatView]]]] = {}
         self._queues: dict[str, deque[tuple[Rollout, SeatView]]] = {}
         self._answers: dict[Rollout, dict[str, Decision]] = {}
@@ -329,7 +331,8 @@ class Scheduler:
             timer.cancel()
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
-        for env in [*self._idle, *(rollout.env for rollout in self._live)]:
+        idle = self._idle if self._kept is None else []
+        for env in [*idle, *(rollout.env for rollout in self._live)]:
             close_quietly(env)
 
 

@@ -12,7 +12,7 @@ from fogline.agents.agent import Agent, SeatView
 from fogline.agents.collector import collect_all
 from fogline.agents.registry import agent_names, make_agent
 from fogline.agents.rollout import Assignment
-from fogline.benchmarks.environments import NO_TASK, choose_tasks, environment_name, make_environment, task_ids_of
+from fogline.agents.environments import NO_TASK, choose_tasks, environment_name, make_environment, task_ids_of
 from fogline.core.episode import Episode, Turn
 
 

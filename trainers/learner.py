@@ -1,0 +1,371 @@
+"""One update: a batch and a recipe to new weights. It knows nothing of environments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from fogline.agents.policies.forward import Forward
+from fogline.agents.policies.policy import Policy
+from fogline.core.errors import ConfigurationError, DataError, FoglineError
+from fogline.trainers import diagnostics
+from fogline.trainers.batch import Batch
+from fogline.trainers.importance import importance_weight
+from fogline.trainers.processes import Processes
+from fogline.trainers.recipe import Counts, Recipe, Term
+
+Score = Callable[..., Forward]
+
+
+class TrainingDiverged(FoglineError):
+    """A loss or a gradient is no finite number; the weights are those before the step."""
+
+
+class LearnerConfig(BaseModel):
+    """How weights follow a batch, whatever the method.
+
+    Attributes:
+        learning_rate: Of AdamW.
+        schedule: ``constant``, or down to 0 at the last update: ``linear``, ``cosine``.
+        warmup: Updates over which the rate rises from 0.
+        weight_decay: Of AdamW.
+        betas: Of AdamW.
+        adam_epsilon: Of AdamW.
+        max_gradient_norm: Longest gradient; None for no bound.
+        epochs: Passes over a batch.
+        minibatches: Optimiser steps per pass.
+        micro_batch: Rows per forward pass; gradients of a mini-batch are added up over them.
+        old_logp: ``recompute`` scores the batch before the first step; ``first-pass`` takes the first forward pass of
+            the update, which is the same where a batch is used for one step; ``sampler`` trusts the sampler's own.
+            ``auto`` is ``first-pass`` where that is exact, else ``recompute``.
+        correction: Importance correction between sampler and trainer: ``none``, ``truncate`` or ``mask``.
+        correction_level: Whether its ratio is that of a ``token`` or of the whole ``sequence``.
+        correction_low: Ratios below are masked; None for no bound.
+        correction_high: Ratios above are truncated or masked.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: int = Field(default=0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    betas: tuple[float, float] = Field(default=(0.9, 0.999), strict=False)
+    adam_epsilon: float = Field(default=1e-8, gt=0)
+    max_gradient_norm: float | None = Field(default=1.0, gt=0)
+    epochs: int = Field(default=1, ge=1)
+    minibatches: int = Field(default=1, ge=1)
+    micro_batch: int | None = Field(default=None, ge=1)
+    old_logp: Literal["auto", "recompute", "first-pass", "sampler"] = "auto"
+    correction: Literal["none", "truncate", "mask"] = "none"
+    correction_level: Literal["token", "sequence"] = "token"
+    correction_low: float | None = Field(default=None, ge=0)
+    correction_high: float = Field(default=3.0, gt=0)
+
+    def rate(self, update: int, updates: int) -> float:
+        """Learning rate of an update, counted from 0."""
+        warm = min((update + 1) / (self.warmup + 1), 1.0)
+        done = min(update / max(updates, 1), 1.0)
+        shape = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1.0 + math.cos(math.pi * done))}
+        return self.learning_rate * warm * shape[self.schedule]
+
+
+@dataclass
+class _Tally:
+    """Sums of what is logged over the steps of an update."""
+
+    steps: int = 0
+    sums: dict[str, float] | None = None
+
+    def add(self, values: Mapping[str, float]) -> None:
+        self.sums = self.sums or {}
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def means(self) -> dict[str, float]:
+        return {name: value / max(self.steps, 1) for name, value in (self.sums or {}).items()}
+
+
+class Learner:
+    """Turns batches into weight updates, following a recipe.
+
+    Args:
+        policy: Whose weights are trained.
+        recipe: The method.
+        config: Optimiser, epochs, correction.
+        reference: Scores like the policy did before training; for recipes with a divergence term.
+        seed: Decides the order of rows.
+        processes: The processes that share the work.
+
+    Raises:
+        ConfigurationError: The recipe needs a critic or a reference that is not there.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        recipe: Recipe,
+        config: LearnerConfig,
+        *,
+        reference: Policy | None = None,
+        seed: int = 0,
+        processes: Processes | None = None,
+    ) -> None:
+        self.policy = policy
+        self.recipe = recipe
+        self.config = config
+        self.reference = reference
+        self.seed = seed
+        self.processes = processes or Processes()
+        self.updates = 0
+        self.terms = tuple(term for term in recipe.terms if term.coefficient != 0)
+        self.needs = frozenset(recipe.needs).union(*(term.needs for term in self.terms))
+        _check_needs(policy, recipe, self.needs, reference)
+        self.parameters = [parameter for parameter in policy.module.parameters() if parameter.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            self.parameters,
+            lr=config.learning_rate,
+            betas=config.betas,
+            eps=config.adam_epsilon,
+            weight_decay=config.weight_decay,
+        )
+
+    def update(self, batch: Batch, learning_rate: float | None = None) -> dict[str, float]:
+        """Learn from a batch.
+
+        Args:
+            batch: The same on every process.
+            learning_rate: Of this update; the configured one by default.
+
+        Returns:
+            What is worth logging.
+
+        Raises:
+            DataError: For a reward that is no number, or a batch without a valid row.
+            TrainingDiverged: For a loss or a gradient that is no finite number; the weights are as before the step.
+        """
+        check_rewards(batch)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.learning_rate if learning_rate is None else learning_rate
+        prepared = self.prepare(batch)
+        advantage = {name: value.detach() for name, value in self.recipe.advantage(prepared).items()}
+        tally = _Tally()
+        for rows in self._minibatches(prepared):
+            self._step(prepared, advantage, rows, tally)
+        self.updates += 1
+        self.policy.version += 1
+        return {**_of_batch(batch, prepared, advantage), **tally.means()}
+
+    # Before the first step
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Score the batch at the rollout's weights as far as the recipe needs it, and apply its gate."""
+        mode = self._old_logp()
+        values = "values" in self.needs
+        changes: dict[str, Tensor | None] = {}
+        if mode == "recompute" or values:
+            logp, estimate = self._scored(self.policy, batch, values)
+            changes["old_logp"] = logp if mode == "recompute" else batch.old_logp
+            changes["values"] = estimate
+            if values:
+                changes["bootstrap"] = self._bootstrap(batch)
+        if "reference" in self.needs and self.reference is not None:
+            changes["reference_logp"], _ = self._scored(self.reference, batch, False)
+        prepared = replace(batch, **changes)  # type: ignore[arg-type]
+        if self.recipe.gate is not None:
+            session = {**prepared.session, "reward": self.recipe.gate(prepared)}
+            prepared = replace(prepared, session=session)
+        return prepared
+
+    def _old_logp(self) -> str:
+        if self.config.old_logp != "auto":
+            return self.config.old_logp
+        once = self.config.epochs * self.config.minibatches == 1
+        needed_before = self.config.correction != "none" or (
+            self.recipe.gate is not None and "reference" in self.recipe.needs
+        )
+        return "first-pass" if once and not needed_before else "recompute"
+
+    def _scored(self, policy: Policy, batch: Batch, values: bool) -> tuple[Tensor, Tensor | None]:
+        """Log-probabilities and values of every row, without gradient; each process scores its share."""
+        logp = torch.zeros_like(batch.behaviour_logp)
+        estimate = torch.zeros_like(logp) if values else None
+        rows = self.processes.share(_by_length(batch, torch.arange(len(batch))))
+        with torch.no_grad():
+            for part in self._micro_batches(rows):
+                piece = batch.select(part).trimmed()
+                forward = _forward(policy, piece, values=values)
+                width = piece.tokens.shape[1]
+                logp[part, :width] = forward.logp.to(logp.dtype)
+                if estimate is not None and forward.values is not None:
+                    estimate[part, :width] = forward.values.to(logp.dtype)
+        return self.processes.add(logp), None if estimate is None else self.processes.add(estimate)
+
+    def _bootstrap(self, batch: Batch) -> Tensor:
+        with torch.no_grad():
+            following = self.policy.bootstrap(batch.context)
+        if following is None:
+            return torch.zeros_like(batch.reward)
+        return torch.where(batch.truncated, following.to(batch.reward.dtype), 0.0)
+
+    # Steps
+
+    def _minibatches(self, batch: Batch) -> Iterator[Tensor]:
+        """Row indices of each optimiser step; the same on every process."""
+        usable = torch.nonzero(batch.valid).squeeze(1)
+        for epoch in range(self.config.epochs):
+            if self.config.minibatches == 1:
+                yield usable
+                continue
+            seed = (self.seed * 1_000_003 + self.updates) * 1_009 + epoch
+            order = torch.randperm(len(usable), generator=torch.Generator().manual_seed(seed % 2**63))
+            for chunk in usable[order].tensor_split(min(self.config.minibatches, len(usable))):
+                yield chunk
+
+    def _micro_batches(self, rows: Tensor) -> Iterator[Tensor]:
+        size = self.config.micro_batch or max(len(rows), 1)
+        yield from (part for part in rows.split(size) if len(part))
+
+    def _step(self, batch: Batch, advantage: Mapping[str, Tensor], rows: Tensor, tally: _Tally) -> None:
+        whole = batch.select(rows)
+        counts = {term.name: count(whole, term.mask) for term in self.terms}
+        self.optimiser.zero_grad(set_to_none=True)
+        for part in self._micro_batches(self.processes.share(_by_length(batch, rows))):
+            piece = batch.select(part).trimmed()
+            width = piece.tokens.shape[1]
+            credit = {name: value[part, :width] for name, value in advantage.items()}
+            self._accumulate(piece, credit, counts, len(part) / len(rows), tally)
+        self.processes.add_gradients(self.parameters)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_gradient_norm or math.inf)
+        if not bool(torch.isfinite(norm)):
+            raise TrainingDiverged(
+                f"update {self.updates}: the gradient's norm is {norm.item()}. The weights are as before the step; "
+                "lower learning_rate, set max_gradient_norm, or look at the batch's rewards and log-probabilities."
+            )
+        self.optimiser.step()
+        tally.steps += 1
+        tally.add({"gradient_norm": float(norm)})
+
+    def _accumulate(
+        self, piece: Batch, credit: Mapping[str, Tensor], counts: Mapping[str, Counts], share: float, tally: _Tally
+    ) -> None:
+        """Forward, objective and backward of one micro-batch."""
+        forward = _forward(self.policy, piece, entropy="entropy" in self.needs, values="values" in self.needs)
+        if self._old_logp() == "first-pass":
+            piece = replace(piece, old_logp=forward.logp.detach())
+        total = forward.logp.new_zeros(())
+        logged = {}
+        for term in self.terms:
+            value = self._term(term, forward, piece, credit, counts[term.name])
+            total = total + term.coefficient * value
+            logged[f"loss/{term.name}"] = value.item()
+        if not bool(torch.isfinite(total)):
+            raise TrainingDiverged(
+                f"update {self.updates}: the loss is {total.item()} ({logged}). The weights are as before the step; "
+                "lower learning_rate, or look at the batch's rewards and log-probabilities."
+            )
+        total.backward()  # type: ignore[no-untyped-call]
+        tally.add({"loss": total.item(), **logged})
+        tally.add({name: share * value for name, value in _of_step(forward, piece, credit, self.recipe).items()})
+
+    def _term(
+        self, term: Term, forward: Forward, piece: Batch, credit: Mapping[str, Tensor], counts: Counts
+    ) -> Tensor:
+        mask = piece.masks.get(term.mask)
+        if mask is None:
+            mask = torch.zeros_like(piece.policy_mask)
+        advantage = torch.zeros_like(piece.behaviour_logp) if term.advantage is None else credit[term.advantage]
+        carries = term.advantage is not None and term.advantage != "return"
+        if carries and self.recipe.modulate is not None:
+            advantage = self.recipe.modulate(advantage, forward, piece, self.recipe.clip).detach()
+        loss = term.loss(forward, piece, advantage, mask, self.recipe.clip)
+        if carries and self.config.correction != "none":
+            loss = loss * importance_weight(
+                piece.old_logp,
+                piece.behaviour_logp,
+                piece.policy_mask,
+                self.config.correction,
+                self.config.correction_level,
+                self.config.correction_low,
+                self.config.correction_high,
+            )
+        weight = None if term.row_weight is None else term.row_weight(piece).detach()
+        return term.aggregate(loss, mask, weight, piece, counts)
+
+
+def count(batch: Batch, track: str) -> Counts:
+    """Sizes of a whole mini-batch under a track's mask."""
+    valid = batch.valid
+    mask = batch.masks.get(track)
+    tokens = 0.0 if mask is None else float((mask & valid[:, None]).sum())
+    lengths = batch.policy_mask.sum(1)
+    return Counts(tokens, float(valid.sum()), float(len(batch.group[valid].unique())), float(lengths.max()))
+
+
+def check_rewards(batch: Batch) -> None:
+    """Refuse a batch without a valid row, and rewards that are no finite numbers.
+
+    Raises:
+        DataError: Naming the tasks.
+    """
+    if not bool(batch.valid.any()):
+        raise DataError(
+            f"none of the batch's {len(batch)} rows can be learned from: every episode failed, or no policy token was "
+            "written. Look at the episodes' failures, and whether the agent is a policy that reports its tokens."
+        )
+    wrong = batch.valid & ~torch.isfinite(batch.reward)
+    if bool(wrong.any()):
+        rows = torch.nonzero(wrong).squeeze(1).tolist()
+        tasks = sorted({batch.task_ids[int(batch.task[row])] if batch.task_ids else "" for row in rows})
+        raise DataError(
+            f"the reward of rows {rows[:8]} is {batch.reward[rows[0]].item()} (tasks {tasks[:4]}): expected finite "
+            "numbers. Mend the environment's reward, or end such episodes with an error, which leaves them out."
+        )
+
+
+def _check_needs(policy: Policy, recipe: Recipe, needs: frozenset[str], reference: Policy | None) -> None:
+    if "values" in needs and not policy.has_critic:
+        raise ConfigurationError(f"recipe {recipe.name!r} needs a critic: build the policy with critic=True.")
+    if "reference" in needs and reference is None:
+        raise ConfigurationError(
+            f"recipe {recipe.name!r} with kl_coefficient={recipe.options.get('kl_coefficient')} needs a reference "
+            "policy: pass reference=policy.reference(), or set kl_coefficient=0."
+        )
+
+
+def _forward(policy: Policy, batch: Batch, *, entropy: bool = False, values: bool = False) -> Forward:
+    return policy.score(
+        batch.tokens, batch.attention_mask, batch.policy_mask, batch.context, entropy=entropy, values=values
+    )
+
+
+def _by_length(batch: Batch, rows: Tensor) -> Tensor:
+    """Rows of like length side by side: less padding in a micro-batch."""
+    return rows[torch.argsort(batch.attention_mask[rows].sum(1), stable=True)]
+
+
+def _of_batch(raw: Batch, prepared: Batch, advantage: Mapping[str, Tensor]) -> dict[str, float]:
+    """What the batch says before any step."""
+    logged = diagnostics.group_statistics(raw, advantage)
+    logged |= diagnostics.mismatch(prepared.old_logp, prepared.behaviour_logp, prepared.policy_mask)
+    return logged
+
+
+def _of_step(forward: Forward, piece: Batch, credit: Mapping[str, Tensor], recipe: Recipe) -> dict[str, float]:
+    logged = diagnostics.ratio_statistics(
+        forward.logp.detach(),
+        piece.old_logp,
+        credit["policy"],
+        piece.policy_mask & piece.valid[:, None],
+        recipe.clip.low,
+        recipe.clip.high,
+    )
+    if forward.entropy is not None:
+        logged["entropy"] = diagnostics.masked_mean(forward.entropy.detach(), piece.policy_mask)
+    return logged

@@ -1,0 +1,91 @@
+"""Every knob of a method, in one frozen model; a recipe takes those that it reads and refuses the others."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Credit = Literal["group", "leave-one-out", "length-weighted", "pass-at-k", "gpg", "returns", "gae"]
+Aggregation = Literal["token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm"]
+
+
+class RecipeOptions(BaseModel):
+    """Settings of a method's parts.
+
+    Attributes:
+        advantage: Who is compared with whom. ``group``: reward minus the group's mean; ``leave-one-out``: minus the
+            mean of the others; ``length-weighted`` (OPO); ``pass-at-k``: only the best of a group; ``gpg``;
+            ``returns``: rewards to go of each token; ``gae``: a critic's.
+        scale: What ``group`` divides by: the ``group``'s deviation, the ``batch``'s, or nothing.
+        ddof: 1 for the unbiased deviation, 0 for the population's.
+        epsilon: Added to the deviation.
+        advantage_clip: Largest absolute advantage; None for no bound.
+        whiten: Whether token advantages are whitened over the batch.
+        discount: Of rewards, per policy token.
+        trace: λ of generalised advantage estimation.
+        clip_low: The ratio may fall to ``1 - clip_low``.
+        clip_high: The ratio may rise to ``1 + clip_high`` (CISPO in TRL's form: the absolute cap).
+        dual_clip: Bound of the ratio where the advantage is negative; None for none.
+        aggregation: How token losses become one number.
+        length_normaliser: Tokens that ``seq-mean-token-sum-norm`` divides by; the longest row by default.
+        kl_coefficient: Weight of the divergence from the reference; 0 needs no reference.
+        kl_estimator: ``k1``, ``k2`` or ``k3`` (Schulman's names).
+        kl_clamp: Largest absolute value of a token's estimate; None for no bound.
+        kl_placement: Subtracted from the ``reward`` (k1, summed over the row), or a term of the ``loss``.
+        entropy_coefficient: Weight of the entropy bonus.
+        value_coefficient: Weight of the critic's squared error.
+        value_clip: Bound of the critic's step, as in PPO; None for none.
+        dynamic_sampling: Drop groups whose members all earned the same, and refill.
+        max_generation_batches: How often a batch may be refilled.
+        overlong_length: Policy tokens of a row beyond which the soft overlong punishment is full; None turns it off.
+        overlong_buffer: Length of its ramp, in tokens.
+        cispo_variant: ``verl``: the ratio is clipped on both sides. ``trl``: capped from above only.
+        left_weight: CE-GPPO's β₁, on tokens below the band.
+        right_weight: CE-GPPO's β₂, on tokens above it.
+        cap_positive: ASPO's bound of the inverse ratio.
+        cap_negative: ASPO's bound of the ratio.
+        temperature_positive: SAPO's τ for positive advantages.
+        temperature_negative: SAPO's τ for the others.
+        schema_coefficient: λ of Dual-Track GRPO, on the loss of the schema track.
+        mixing: How Dual-Track's two rewards meet: ``dual`` (the paper), ``naive`` (one summed reward on all tokens),
+            ``weighted`` (advantages added before one loss), ``reward-weighted`` (the release's default).
+        schema_term: Session term that the schema track reads.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    advantage: Credit = "group"
+    scale: Literal["group", "batch", "none"] = "group"
+    ddof: Literal[0, 1] = 1
+    epsilon: float = Field(default=1e-6, ge=0)
+    advantage_clip: float | None = Field(default=None, gt=0)
+    whiten: bool = False
+    discount: float = Field(default=1.0, ge=0, le=1)
+    trace: float = Field(default=0.95, ge=0, le=1)
+    clip_low: float = Field(default=0.2, ge=0)
+    clip_high: float = Field(default=0.2, ge=0)
+    dual_clip: float | None = Field(default=None, gt=1)
+    aggregation: Aggregation = "token-mean"
+    length_normaliser: int | None = Field(default=None, ge=1)
+    kl_coefficient: float = Field(default=0.0, ge=0)
+    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    kl_clamp: float | None = Field(default=None, gt=0)
+    kl_placement: Literal["loss", "reward"] = "loss"
+    entropy_coefficient: float = Field(default=0.0, ge=0)
+    value_coefficient: float = Field(default=0.5, ge=0)
+    value_clip: float | None = Field(default=None, gt=0)
+    dynamic_sampling: bool = False
+    max_generation_batches: int = Field(default=4, ge=1)
+    overlong_length: int | None = Field(default=None, ge=1)
+    overlong_buffer: int = Field(default=128, ge=1)
+    cispo_variant: Literal["verl", "trl"] = "verl"
+    left_weight: float = Field(default=0.75, ge=0)
+    right_weight: float = Field(default=1.0, ge=0)
+    cap_positive: float = Field(default=3.0, gt=0)
+    cap_negative: float = Field(default=3.0, gt=0)
+    temperature_positive: float = Field(default=1.0, gt=0)
+    temperature_negative: float = Field(default=1.05, gt=0)
+    schema_coefficient: float = Field(default=0.25, ge=0)
+    mixing: Literal["dual", "naive", "weighted", "reward-weighted"] = "dual"
+    schema_term: str = "schema"

@@ -1,0 +1,77 @@
+"""One process or several under ``accelerate launch``: the few things that a trainer asks of the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Processes:
+    """Rank, number of processes, and sums over them; alone, each of them is trivial.
+
+    Every process holds the same weights and the same batch, works on its share of the rows, and adds up gradients:
+    statistics of a group never depend on how rows were shared out.
+    """
+
+    def __init__(self) -> None:
+        self._accelerator: Any = None
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            from accelerate import Accelerator
+
+            self._accelerator = Accelerator()
+
+    @property
+    def rank(self) -> int:
+        """Number of this process, from 0."""
+        return int(self._accelerator.process_index) if self._accelerator else 0
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return int(self._accelerator.num_processes) if self._accelerator else 1
+
+    @property
+    def main(self) -> bool:
+        """Whether this one writes logs and checkpoints."""
+        return self.rank == 0
+
+    def share(self, rows: Tensor) -> Tensor:
+        """This process's part of row indices ``[M]``."""
+        return rows[self.rank :: self.count]
+
+    def add_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Add up the gradients of all processes, in one exchange."""
+        if self.count == 1:
+            return
+        parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = self.add(torch.cat([gradient.reshape(-1) for gradient in gradients]))
+        for gradient, part in zip(gradients, flat.split([item.numel() for item in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def add(self, tensor: Tensor) -> Tensor:
+        """The sum of a tensor over all processes."""
+        if self.count == 1:
+            return tensor
+        summed: Tensor = self._accelerator.reduce(tensor, "sum")
+        return summed
+
+    def gather(self, items: list[Any]) -> list[Any]:
+        """The items of all processes, in the order of their ranks."""
+        if self.count == 1:
+            return items
+        from accelerate.utils import gather_object
+
+        return list(gather_object(items))
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self._accelerator:
+            self._accelerator.wait_for_everyone()

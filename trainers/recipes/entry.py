@@ -1,0 +1,83 @@
+"""One line of the table of methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fogline.trainers.credit import GROUPED, credit, selection, session_gate
+from fogline.trainers.options import RecipeOptions
+from fogline.trainers.recipe import Advantage, Recipe, Term
+from fogline.trainers.terms import clip_of, common_terms
+
+Assembly = tuple[Advantage, tuple[Term, ...]]
+
+COMMON: Mapping[str, Any] = {
+    "kl_coefficient": 0.0,
+    "kl_estimator": "k3",
+    "kl_clamp": None,
+    "kl_placement": "loss",
+    "entropy_coefficient": 0.0,
+    "dynamic_sampling": False,
+    "max_generation_batches": 4,
+    "overlong_length": None,
+    "overlong_buffer": 128,
+    "length_normaliser": None,
+}
+"""Settings that every method reads."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method before its settings are known.
+
+    Attributes:
+        name: As in ``fogline train NAME``.
+        paper: Where it was published.
+        described: What its own parts are, by role, in the words of the code.
+        assemble: Settings to advantage and own terms; divergence and entropy terms are added to every method.
+        own: Defaults beside :data:`COMMON`.
+        critic: Whether it has a value term.
+    """
+
+    name: str
+    paper: str
+    described: Mapping[str, str]
+    assemble: Callable[[RecipeOptions], Assembly]
+    own: Mapping[str, Any]
+    critic: bool = False
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """Every setting that the method reads, with its default."""
+        return {**self.own, **COMMON}
+
+    def build(self, options: RecipeOptions) -> Recipe:
+        """The method with these settings."""
+        advantage, terms = self.assemble(options)
+        reads = {"values"} if options.advantage == "gae" else set()
+        if options.kl_coefficient > 0 and options.kl_placement == "reward":
+            reads.add("reference")
+        return Recipe(
+            name=self.name,
+            paper=self.paper,
+            options={name: getattr(options, name) for name in self.defaults},
+            advantage=advantage,
+            terms=(*terms, *common_terms(options, critic=self.critic)),
+            clip=clip_of(options),
+            gate=session_gate(options),
+            select=selection(options),
+            needs_groups=2 if options.advantage in GROUPED else 1,
+            needs=frozenset(reads),
+        )
+
+    def parts(self) -> dict[str, Any]:
+        """Roles and parts, with what every method can have in brackets."""
+        optional = {"gate": "[soft_overlong_penalty, kl in reward]", "select": "[dynamic_sampling]"}
+        return {**optional, **self.described, "terms": self.described.get("terms", "policy") + " [+ kl] [+ entropy]"}
+
+
+def credited(options: RecipeOptions, *terms: Term) -> Assembly:
+    """The usual credit with these terms."""
+    return credit(options), terms
