@@ -20,6 +20,8 @@ class Decision(NamedTuple):
         logps: Their log-probabilities under the sampler, in nats.
         policy_version: Version of the weights.
         usage: Model calls, tokens and cost of this decision, where there were any.
+        policy_data: Named arrays that score this decision again, beside its tokens: a sample before it was clipped
+            to the action space, the choices that were illegal.
     """
 
     action: Any
@@ -28,6 +30,7 @@ class Decision(NamedTuple):
     logps: tuple[float, ...] = ()
     policy_version: int | None = None
     usage: Usage | None = None
+    policy_data: Mapping[str, Any] | None = None
 
 
 class SeatView:

@@ -91,6 +91,7 @@ class Rollout:
             decision.action_token_ids,
             decision.logps,
             decision.policy_version,
+            decision.policy_data,
         )
         self._turns.append(turn)
         view.turns.append(turn)
@@ -199,6 +200,7 @@ class ParallelRollout(Rollout):
                 action_token_ids=decision.action_token_ids,
                 logps=decision.logps,
                 policy_version=decision.policy_version,
+                policy_data=decision.policy_data,
             )
             self._turns.append(turn)
             view.turns.append(turn)

@@ -30,6 +30,7 @@ class Turn(NamedTuple):
         action_token_ids: Token ids that the policy sampled, ``[T]``.
         logps: Log-probability of each sampled token under the sampler, ``[T]`` (nats).
         policy_version: Which version of the weights sampled the action.
+        policy_data: Named arrays that the policy needs, beside its tokens, to score this turn again; None for none.
     """
 
     seat: str
@@ -43,6 +44,7 @@ class Turn(NamedTuple):
     action_token_ids: tuple[int, ...] = ()
     logps: tuple[float, ...] = ()
     policy_version: int | None = None
+    policy_data: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

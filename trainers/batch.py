@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fogline.agents.policies.policy import Policy, RowContext
+from fogline.agents.policies.policy import ROW_PREFIX, Policy, RowContext
 from fogline.core.episode import Episode, Turn
 from fogline.core.errors import ConfigurationError, check_choice
 
@@ -137,10 +137,6 @@ class Batch:
             elif isinstance(value, Mapping):
                 changes[item.name] = {name: change(tensor) for name, tensor in value.items()}
         return replace(self, **changes)
-
-
-ROW_PREFIX = "row:"
-"""Context arrays without a token axis carry it in their names inside :attr:`Batch.context`."""
 
 
 def batch_of(

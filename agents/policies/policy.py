@@ -15,6 +15,9 @@ from fogline.core.episode import Turn
 
 Array = np.ndarray[Any, Any]
 
+ROW_PREFIX = "row:"
+"""In a batch's context, names of arrays without a token axis begin with it."""
+
 
 @dataclass(frozen=True)
 class RowContext:
@@ -79,7 +82,8 @@ class Policy(Protocol):
             tokens: ``[N,T]`` int64, padded on the right.
             attention_mask: ``[N,T]`` bool, True for tokens that exist.
             policy_mask: ``[N,T]`` bool, True where the policy wrote.
-            context: Padded :class:`RowContext` arrays, per token ``[N,T,…]`` and per row ``[N,…]``.
+            context: Padded :class:`RowContext` arrays, per token ``[N,T,…]`` and, under :data:`ROW_PREFIX` names,
+                per row ``[N,…]``.
             entropy: Whether ``Forward.entropy`` is wanted.
             values: Whether ``Forward.values`` is wanted.
         """
