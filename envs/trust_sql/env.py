@@ -47,8 +47,8 @@ class TrustSQLEnv(TurnEnv[str, Any]):
     second track of Dual-Track GRPO.
 
     Args:
-        dataset: ``"bundled"`` (Chinook and Northwind), ``"enterprise"`` (generated), the path of a BIRD or Spider
-            folder or of a JSONL file, or a loaded :class:`TextToSQLDataset`.
+        dataset: ``"bundled"`` (Chinook and Northwind), ``"enterprise"`` or ``"pocket"`` (generated, large or
+            small enough for a tiny language model), the path of a BIRD or Spider folder or of a JSONL file, or a loaded :class:`TextToSQLDataset`.
         databases: Keep only tasks of these databases.
         engine: Where bundled data are loaded: ``sqlite``, ``duckdb``, or ``postgresql`` with ``engine_url``.
         engine_url: SQLAlchemy URL of the PostgreSQL server.

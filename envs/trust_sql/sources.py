@@ -9,7 +9,7 @@ from pathlib import Path
 from fogline.core.errors import ConfigurationError, suggestion
 from fogline.simulators.databases.records import TextToSQLDataset
 
-NAMED = ("bundled", "enterprise")
+NAMED = ("bundled", "enterprise", "pocket")
 
 
 def load_tasks(
@@ -70,6 +70,10 @@ def _load(name: str, engine: str, engine_url: str | None) -> TextToSQLDataset:
         from fogline.simulators.databases.enterprise import enterprise_dataset
 
         return enterprise_dataset()
+    if name == "pocket":
+        from fogline.simulators.databases.pocket import pocket_dataset
+
+        return pocket_dataset()
     if not Path(name).exists():
         raise ConfigurationError(
             f"dataset={name!r} is unknown: expected {', '.join(map(repr, NAMED))}, or the path of a BIRD or Spider "

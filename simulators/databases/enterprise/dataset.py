@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
-import tempfile
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from fogline.core.errors import DataError
 from fogline.simulators.databases.enterprise.config import EnterpriseConfig
 from fogline.simulators.databases.enterprise.domains import DOMAINS
 from fogline.simulators.databases.enterprise.generate import FIRST, SECOND, build_database
+from fogline.simulators.databases.publishing import file_digest, publish
 from fogline.simulators.databases.records import DatabaseRef, Dropped, TextToSQLDataset, TextToSQLTask
 
 CACHE_VARIABLE = "FOGLINE_CACHE"
@@ -60,7 +59,7 @@ def enterprise_dataset(config: EnterpriseConfig | None = None, cache: Path | Non
     for index in range(config.databases):
         folder = root / config.digest(index)
         if not folder.exists():
-            _publish(config, index, folder)
+            publish(folder, partial(_build, config, index))
         content = _load(folder)
         name = content["database"]
         databases[name] = DatabaseRef(name, f"sqlite:///{folder / FIRST}", (f"sqlite:///{folder / SECOND}",))
@@ -71,31 +70,16 @@ def enterprise_dataset(config: EnterpriseConfig | None = None, cache: Path | Non
     return TextToSQLDataset("enterprise", tasks, databases, tuple(dropped))
 
 
-def _publish(config: EnterpriseConfig, index: int, folder: Path) -> None:
-    """Build beside the final place, then rename: the folder is there in full or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
-    try:
-        built = build_database(config, index, workshop)
-        content = {
-            "config": asdict(config),
-            "database": built.schema.name,
-            "files": {name: _hash(workshop / name) for name in (FIRST, SECOND)},
-            "tasks": [_record(task) for task in built.tasks],
-            "dropped": [[item.task_id, item.reason, item.detail] for item in built.dropped],
-        }
-        (workshop / _CONTENT).write_text(json.dumps(content), encoding="utf-8")
-        # mkdtemp makes a private folder; a cache may be shared by a group.
-        workshop.chmod(0o755)
-        try:
-            workshop.rename(folder)
-        except OSError:
-            # Another process was faster; what it published has the same content.
-            if not folder.exists():
-                raise
-    finally:
-        if workshop.exists():
-            shutil.rmtree(workshop)
+def _build(config: EnterpriseConfig, index: int, workshop: Path) -> None:
+    built = build_database(config, index, workshop)
+    content = {
+        "config": asdict(config),
+        "database": built.schema.name,
+        "files": {name: file_digest(workshop / name) for name in (FIRST, SECOND)},
+        "tasks": [_record(task) for task in built.tasks],
+        "dropped": [[item.task_id, item.reason, item.detail] for item in built.dropped],
+    }
+    (workshop / _CONTENT).write_text(json.dumps(content), encoding="utf-8")
 
 
 def _record(task: TextToSQLTask) -> dict[str, Any]:
@@ -107,7 +91,7 @@ def _record(task: TextToSQLTask) -> dict[str, Any]:
 def _load(folder: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads((folder / _CONTENT).read_text(encoding="utf-8"))
-        damaged = [name for name, digest in content["files"].items() if _hash(folder / name) != digest]
+        damaged = [name for name, digest in content["files"].items() if file_digest(folder / name) != digest]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             f"the cached database {folder} cannot be read ({error}): expected {_CONTENT}, {FIRST} and {SECOND}. "
@@ -118,8 +102,3 @@ def _load(folder: Path) -> dict[str, Any]:
             f"{folder / damaged[0]} is not the file that was generated. Delete the folder; it will be built again."
         )
     return content
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
