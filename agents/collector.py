@@ -71,6 +71,8 @@ async def collect(
         raise ConfigurationError(
             f"concurrency={concurrency}, retries={retries}, chunk={chunk}: expected at least 1, 0 and 1."
         )
+    if engine is not None and kept is not None:
+        raise ConfigurationError(f"kept with engine={engine.name!r}: environments are kept in this process only.")
     wanted = (Assignment(*task) for task in tasks if tuple(task) not in finished)
     if engine is None:
         scheduler = Scheduler(env_factory, agent, wanted, concurrency, timeout_s, retries, kept)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -78,18 +78,33 @@ class LearnerConfig(BaseModel):
 
 @dataclass
 class _Tally:
-    """Sums of what is logged over the steps of an update."""
+    """Sums of what is logged over the steps of an update, on this process."""
 
     steps: int = 0
-    sums: dict[str, float] | None = None
+    sums: dict[str, float] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
 
     def add(self, values: Mapping[str, float]) -> None:
-        self.sums = self.sums or {}
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
 
-    def means(self) -> dict[str, float]:
-        return {name: value / max(self.steps, 1) for name, value in (self.sums or {}).items()}
+    def check_finite(self, processes: Processes, update: int) -> None:
+        """Refuse to step on a loss that is no finite number, on all processes together."""
+        wrong = [loss for loss in self.losses if not math.isfinite(loss)]
+        self.losses.clear()
+        if float(processes.add(torch.tensor(float(len(wrong))))) > 0:
+            seen = wrong[0] if wrong else "not finite on another process"
+            raise TrainingDiverged(
+                f"update {update}: the loss is {seen}. The weights are as before the step; lower learning_rate, or "
+                "look at the batch's rewards and log-probabilities."
+            )
+
+    def means(self, processes: Processes) -> dict[str, float]:
+        total: dict[str, float] = {}
+        for sums in processes.gather([self.sums]):
+            for name, value in sums.items():
+                total[name] = total.get(name, 0.0) + value
+        return {name: value / max(self.steps, 1) for name, value in total.items()}
 
 
 class Learner:
@@ -160,7 +175,7 @@ class Learner:
             self._step(prepared, advantage, rows, tally)
         self.updates += 1
         self.policy.version += 1
-        return {**_of_batch(batch, prepared, advantage), **tally.means()}
+        return {**_of_batch(batch, prepared, advantage), **tally.means(self.processes)}
 
     # Before the first step
 
@@ -225,8 +240,7 @@ class Learner:
                 continue
             seed = (self.seed * 1_000_003 + self.updates) * 1_009 + epoch
             order = torch.randperm(len(usable), generator=torch.Generator().manual_seed(seed % 2**63))
-            for chunk in usable[order].tensor_split(min(self.config.minibatches, len(usable))):
-                yield chunk
+            yield from usable[order].tensor_split(min(self.config.minibatches, len(usable)))
 
     def _micro_batches(self, rows: Tensor) -> Iterator[Tensor]:
         size = self.config.micro_batch or max(len(rows), 1)
@@ -242,6 +256,7 @@ class Learner:
             credit = {name: value[part, :width] for name, value in advantage.items()}
             self._accumulate(piece, credit, counts, len(part) / len(rows), tally)
         self.processes.add_gradients(self.parameters)
+        tally.check_finite(self.processes, self.updates)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_gradient_norm or math.inf)
         if not bool(torch.isfinite(norm)):
             raise TrainingDiverged(
@@ -250,7 +265,7 @@ class Learner:
             )
         self.optimiser.step()
         tally.steps += 1
-        tally.add({"gradient_norm": float(norm)})
+        tally.add({"gradient_norm": float(norm) / self.processes.count})
 
     def _accumulate(
         self, piece: Batch, credit: Mapping[str, Tensor], counts: Mapping[str, Counts], share: float, tally: _Tally
@@ -265,18 +280,12 @@ class Learner:
             value = self._term(term, forward, piece, credit, counts[term.name])
             total = total + term.coefficient * value
             logged[f"loss/{term.name}"] = value.item()
-        if not bool(torch.isfinite(total)):
-            raise TrainingDiverged(
-                f"update {self.updates}: the loss is {total.item()} ({logged}). The weights are as before the step; "
-                "lower learning_rate, or look at the batch's rewards and log-probabilities."
-            )
+        tally.losses.append(total.item())
         total.backward()  # type: ignore[no-untyped-call]
         tally.add({"loss": total.item(), **logged})
         tally.add({name: share * value for name, value in _of_step(forward, piece, credit, self.recipe).items()})
 
-    def _term(
-        self, term: Term, forward: Forward, piece: Batch, credit: Mapping[str, Tensor], counts: Counts
-    ) -> Tensor:
+    def _term(self, term: Term, forward: Forward, piece: Batch, credit: Mapping[str, Tensor], counts: Counts) -> Tensor:
         mask = piece.masks.get(term.mask)
         if mask is None:
             mask = torch.zeros_like(piece.policy_mask)

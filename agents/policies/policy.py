@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -87,6 +88,10 @@ class Policy(Protocol):
             entropy: Whether ``Forward.entropy`` is wanted.
             values: Whether ``Forward.values`` is wanted.
         """
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the weights, and what is needed to load them again, into a folder."""
         ...
 
     def bootstrap(self, context: Mapping[str, Tensor]) -> Tensor | None:

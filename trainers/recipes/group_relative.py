@@ -125,5 +125,8 @@ GROUP_RELATIVE: tuple[Entry, ...] = (
         "sapo", "arXiv 2511.20347", "sapo_loss", _sapo,
         temperature_positive=1.0, temperature_negative=1.05, aggregation="seq-mean-token-mean",
     ),
-    _entry("gmpo", "arXiv 2507.20673", "gmpo_loss", _gmpo, clip_low=0.4, clip_high=0.4, aggregation="seq-mean-token-mean"),
+    _entry(
+        "gmpo", "arXiv 2507.20673", "gmpo_loss", _gmpo,
+        clip_low=0.4, clip_high=0.4, aggregation="seq-mean-token-mean",
+    ),
 )  # fmt: skip

@@ -1,0 +1,226 @@
+"""From tasks to batches: which episodes are played for an update, and what is remembered of each prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from fogline.agents.collector import EnvFactory, collect_all
+from fogline.agents.policies.policy import Policy
+from fogline.agents.rollout import Assignment
+from fogline.agents.scheduler import close_quietly
+from fogline.core.episode import Episode
+from fogline.core.errors import ConfigurationError
+from fogline.trainers.batch import Batch, batch_of
+from fogline.trainers.config import RolloutConfig
+from fogline.trainers.processes import Processes
+from fogline.trainers.recipe import Recipe
+
+SEEDS_PER_RUN = 1_000_000_000
+"""Seeds of training episodes are ``run seed · this + counter``: no two runs share one, and evaluation uses none."""
+
+
+@dataclass
+class Cursor:
+    """Where a run is in its stream of tasks and seeds; the whole state of the environments' side.
+
+    Attributes:
+        groups: Groups that were handed out so far.
+        episodes: Episodes that were handed out so far.
+    """
+
+    groups: int = 0
+    episodes: int = 0
+
+
+@dataclass
+class PromptStatistics:
+    """What is known of each task.
+
+    Attributes:
+        trials: Scored episodes.
+        correct: Those that earned more than ``correct_above``.
+        reward: Sum of their rewards.
+    """
+
+    trials: dict[str, int] = field(default_factory=dict)
+    correct: dict[str, int] = field(default_factory=dict)
+    reward: dict[str, float] = field(default_factory=dict)
+
+    def note(self, episode: Episode, correct_above: float) -> None:
+        """Book a scored episode."""
+        if episode.reward is None:
+            return
+        task = episode.task_id
+        self.trials[task] = self.trials.get(task, 0) + 1
+        self.correct[task] = self.correct.get(task, 0) + (episode.reward > correct_above)
+        self.reward[task] = self.reward.get(task, 0.0) + episode.reward
+
+
+@dataclass(frozen=True)
+class Played:
+    """What was played for one update.
+
+    Attributes:
+        batch: Rows to learn from.
+        episodes: Every episode, those that selection dropped included.
+        generations: How often a batch was filled.
+        kept: Share of rows that selection kept.
+    """
+
+    batch: Batch
+    episodes: tuple[Episode, ...]
+    generations: int
+    kept: float
+
+
+class Rollouts:
+    """Plays what an update needs.
+
+    Args:
+        env_factory: Makes the environment.
+        policy: Who plays.
+        task_ids: Tasks, walked through in an order that is drawn anew for each pass.
+        config: Sizes and limits.
+        seed: Of the run.
+        processes: Each of them plays its share, and all see all episodes.
+        dtype: Of rewards and log-probabilities.
+
+    Raises:
+        ConfigurationError: For no tasks.
+    """
+
+    def __init__(
+        self,
+        env_factory: EnvFactory,
+        policy: Policy,
+        task_ids: Sequence[str],
+        config: RolloutConfig,
+        *,
+        seed: int = 0,
+        processes: Processes | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if not task_ids:
+            raise ConfigurationError("no tasks to train on: expected at least one; see tasks and limit.")
+        self.env_factory = env_factory
+        self.policy = policy
+        self.task_ids = tuple(task_ids)
+        self.config = config
+        self.seed = seed
+        self.processes = processes or Processes()
+        self.dtype = dtype
+        self.cursor = Cursor()
+        self.statistics = PromptStatistics()
+        self._kept: list[Any] = []
+        self._order: tuple[int, tuple[str, ...]] = (-1, ())
+
+    def play(self, recipe: Recipe) -> Played:
+        """Fill a batch, and refill it while the recipe's selection drops groups.
+
+        A group keeps its place: what selection drops is replaced by new tasks until ``tasks_per_update`` groups are
+        there, or ``max_generation_batches`` were played; the first ones are kept where there are more.
+        """
+        wanted = self.config.tasks_per_update
+        most = int(recipe.options.get("max_generation_batches", 1)) if recipe.select is not None else 1
+        groups: list[list[tuple[int, Episode]]] = []
+        everything: list[Episode] = []
+        generations = rows = kept = 0
+        while len(groups) < wanted and generations < most:
+            played = self._generation(recipe, wanted - len(groups) if generations else wanted)
+            everything += [episode for _, episode in played]
+            generations += 1
+            keep = _kept_groups(played, self.policy, recipe, self.config.seat_reward)
+            rows += len(played)
+            kept += sum(len(group) for group in keep)
+            groups += keep
+        if not groups:
+            groups = _by_group(played)
+        chosen = [item for group in groups[:wanted] for item in group]
+        batch = batch_of(
+            [episode for _, episode in chosen],
+            self.policy,
+            seat_reward=self.config.seat_reward,
+            dtype=self.dtype,
+            groups=[number for number, _ in chosen],
+        )
+        return Played(batch, tuple(everything), generations, kept / max(rows, 1))
+
+    def close(self) -> None:
+        """Close the environments."""
+        for env in self._kept:
+            close_quietly(env)
+        self._kept.clear()
+
+    def _generation(self, recipe: Recipe, tasks: int) -> list[tuple[int, Episode]]:
+        """Play ``tasks`` new groups; the group's number with each episode, in the order of assignment."""
+        assignments: list[Assignment] = []
+        group_of: dict[Assignment, int] = {}
+        names = [self._task(self.cursor.groups + index) for index in range(tasks)]
+        for name, size in zip(names, self._sizes(recipe, names), strict=True):
+            for _ in range(size):
+                assignment = Assignment(name, self.seed * SEEDS_PER_RUN + self.cursor.episodes)
+                group_of[assignment] = self.cursor.groups
+                assignments.append(assignment)
+                self.cursor.episodes += 1
+            self.cursor.groups += 1
+        mine = assignments[self.processes.rank :: self.processes.count]
+        episodes = self.processes.gather(self._collect(mine))
+        by_seed = {episode.seed: episode for episode in episodes}
+        for episode in episodes:
+            self.statistics.note(episode, self.config.correct_above)
+        return [(group_of[item], by_seed[item.seed]) for item in assignments]
+
+    def _collect(self, assignments: Sequence[Assignment]) -> list[Episode]:
+        if not assignments:
+            return []
+        return collect_all(
+            self.env_factory,
+            self.policy,
+            assignments,
+            concurrency=self.config.concurrency or len(assignments),
+            timeout_s=self.config.timeout_s,
+            retries=self.config.retries,
+            kept=self._kept,
+        )
+
+    def _sizes(self, recipe: Recipe, names: Sequence[str]) -> Sequence[int]:
+        if recipe.allocate is None:
+            return [self.config.group_size] * len(names)
+        statistics = {"trials": self.statistics.trials, "correct": self.statistics.correct}
+        return recipe.allocate(statistics, names, self.config.group_size * len(names))
+
+    def _task(self, number: int) -> str:
+        """The task of a group: every pass over the tasks has an order of its own, decided by the run's seed."""
+        turn, place = divmod(number, len(self.task_ids))
+        if self._order[0] != turn:
+            order = np.random.default_rng([self.seed, turn]).permutation(len(self.task_ids))
+            self._order = (turn, tuple(self.task_ids[index] for index in order))
+        return self._order[1][place]
+
+
+def _by_group(played: Sequence[tuple[int, Episode]]) -> list[list[tuple[int, Episode]]]:
+    groups: dict[int, list[tuple[int, Episode]]] = {}
+    for number, episode in played:
+        groups.setdefault(number, []).append((number, episode))
+    return list(groups.values())
+
+
+def _kept_groups(
+    played: Sequence[tuple[int, Episode]], policy: Policy, recipe: Recipe, seat_reward: str
+) -> list[list[tuple[int, Episode]]]:
+    """Groups of which selection keeps a row."""
+    groups = _by_group(played)
+    if recipe.select is None:
+        return groups
+    episodes = [episode for group in groups for _, episode in group]
+    numbers = [number for group in groups for number, _ in group]
+    batch = batch_of(episodes, policy, seat_reward=seat_reward, groups=numbers)
+    keep = recipe.select(batch)
+    order = list(dict.fromkeys(numbers))
+    alive = {order[int(index)] for index in batch.group[keep].unique()}
+    return [group for group in groups if group[0][0] in alive]
