@@ -12,7 +12,16 @@ from torch import Tensor
 
 from fogline.core.errors import ConfigurationError, DataError, check_choice
 from fogline.trainers.groups import Groups
-from fogline.trainers.shapes import check_at_least, check_mask, check_positive, check_rows, check_shapes, check_unit
+from fogline.trainers.shapes import (
+    check_at_least,
+    check_mask,
+    check_per_row,
+    check_positive,
+    check_rows,
+    check_shapes,
+    check_token_rewards,
+    check_unit,
+)
 
 
 @torch.no_grad()
@@ -226,10 +235,12 @@ def returns_to_go(reward: Tensor, policy_mask: Tensor, discount: float) -> Tenso
 
     Raises:
         ConfigurationError: For shapes that differ, or a discount out of range.
+        DataError: For a reward under the mask that is not finite.
     """
     check_unit("discount", discount)
     check_shapes(reward=reward, policy_mask=policy_mask)
     check_mask(policy_mask=policy_mask)
+    check_token_rewards(reward, policy_mask)
     order, present = _compressed(policy_mask)
     steps = torch.where(present, reward.gather(1, order), torch.zeros((), dtype=reward.dtype, device=reward.device))
     return _spread(_discounted(steps, discount), order, present, policy_mask)
@@ -288,14 +299,14 @@ def gae(
 
     Raises:
         ConfigurationError: For shapes that differ, or a number out of range.
+        DataError: For a reward under the mask that is not finite.
     """
     check_unit("discount", discount)
     check_unit("trace", trace)
     check_shapes(reward=reward, values=values, policy_mask=policy_mask)
-    check_shapes(
-        terminated=terminated, bootstrap=bootstrap, rows=policy_mask[:, 0] if policy_mask.numel() else bootstrap
-    )
+    check_per_row(len(policy_mask), terminated=terminated, bootstrap=bootstrap)
     check_mask(policy_mask=policy_mask, terminated=terminated)
+    check_token_rewards(reward, policy_mask)
     order, present = _compressed(policy_mask)
     zero = torch.zeros((), dtype=values.dtype, device=values.device)
     value = torch.where(present, values.gather(1, order), zero)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fogline.core.errors import ConfigurationError, check_choice
-from fogline.trainers.shapes import check_at_least, check_mask, check_shapes
+from fogline.core.errors import check_choice
+from fogline.trainers.shapes import check_at_least, check_mask, check_per_row, check_shapes
 
 AGGREGATIONS = ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm")
 """Every mode of :func:`aggregate`."""
@@ -67,9 +67,7 @@ def aggregate(
     for name, count in (("tokens", tokens), ("sequences", sequences), ("length", length)):
         if count is not None:
             check_at_least(name, count, 0)
-    for name, row in (("valid", valid), ("weight", weight)):
-        if row is not None and row.shape != loss.shape[:1]:
-            raise ConfigurationError(f"{name} has shape {list(row.shape)}: expected one for each row, [{len(loss)}].")
+    check_per_row(len(loss), valid=valid, weight=valid if weight is None else weight)
     mask = mask & valid[:, None]
     count = mask.sum(1)
     row = torch.where(mask, loss, torch.zeros_like(loss)).sum(1)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fogline.trainers.groups import Groups
 from fogline.trainers.losses import boundary_decay, kl_loss
-from fogline.trainers.shapes import check_clip, check_mask, check_rows, check_shapes
+from fogline.trainers.shapes import check_clip, check_mask, check_per_row, check_rows, check_shapes
 
 
 @torch.no_grad()
@@ -189,5 +189,5 @@ def group_statistics(
 def _kept(mask: Tensor, valid: Tensor) -> Tensor:
     """Masked tokens of valid rows, ``[N,T]``."""
     check_mask(mask=mask, valid=valid)
-    check_shapes(rows=mask.new_zeros(len(mask)), valid=valid)
+    check_per_row(len(mask), valid=valid)
     return mask & valid[:, None]

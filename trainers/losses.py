@@ -115,8 +115,8 @@ def boundary_decay(
         if math.isnan(power) or power == -math.inf:
             raise ConfigurationError(f"{name}={power} is out of range: expected a number, or inf for a hard clip.")
     log_ratio, advantage = log_ratio.detach(), advantage.detach()
-    under = (math.log1p(-clip_low) - log_ratio).relu()
-    over = (log_ratio - math.log1p(clip_high)).relu()
+    low, high = _log_band(clip_low, clip_high)
+    under, over = (low - log_ratio).relu(), (log_ratio - high).relu()
     none = torch.zeros_like(log_ratio)
     # Selecting first keeps inf * 0, which is NaN, out of the band.
     left = torch.where((advantage < 0) & (under > 0), -left_power * torch.where(under > 0, under, 1), none)
@@ -197,8 +197,8 @@ def ce_gppo_loss(
     kept = gppo_loss(logp, old_logp, advantage, clip_low, clip_high)
     advantage = advantage.detach()
     log_ratio = _log_ratio(logp, old_logp, advantage).detach()
-    under = (advantage < 0) & (log_ratio < math.log1p(-clip_low))
-    over = (advantage > 0) & (log_ratio > math.log1p(clip_high))
+    low, high = _log_band(clip_low, clip_high)
+    under, over = (advantage < 0) & (log_ratio < low), (advantage > 0) & (log_ratio > high)
     loss = torch.where(under, left * kept, torch.where(over, right * kept, kept))
     return loss if dual_clip is None else _dual_clipped(loss, advantage, clip_high, dual_clip)
 
@@ -351,6 +351,11 @@ def _log_ratio(logp: Tensor, old_logp: Tensor, advantage: Tensor) -> Tensor:
     """Bounded log π - log π_old; the gradient is that of ``logp``."""
     check_shapes(logp=logp, old_logp=old_logp, advantage=advantage)
     return (logp - old_logp.detach()).clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
+
+
+def _log_band(clip_low: float, clip_high: float) -> tuple[float, float]:
+    """The band of the log-ratio."""
+    return math.log1p(-clip_low) if clip_low < 1 else -math.inf, math.log1p(clip_high)
 
 
 def _dual_clipped(loss: Tensor, advantage: Tensor, clip_high: float, dual_clip: float) -> Tensor:

@@ -21,6 +21,13 @@ def check_shapes(**tensors: Tensor) -> None:
             )
 
 
+def check_per_row(rows: int, **tensors: Tensor) -> None:
+    """Raise :class:`ConfigurationError` unless every tensor has the shape ``[rows]``."""
+    for name, tensor in tensors.items():
+        if tensor.shape != (rows,):
+            raise ConfigurationError(f"{name} has shape {list(tensor.shape)}: expected one for each row, [{rows}].")
+
+
 def check_mask(**masks: Tensor) -> None:
     """Raise :class:`ConfigurationError` unless every mask is boolean."""
     for name, mask in masks.items():
@@ -58,6 +65,16 @@ def check_rows(value: Tensor, group: Tensor, valid: Tensor, name: str = "reward"
         )
 
 
+def check_token_rewards(reward: Tensor, mask: Tensor) -> None:
+    """Raise :class:`DataError` for a reward under the mask (both ``[N,T]``) that is not finite."""
+    broken = (mask & ~reward.isfinite()).any(1)
+    if broken.any():
+        raise DataError(
+            f"reward is not finite in rows {broken.nonzero().flatten().tolist()}: expected finite numbers. "
+            "Repair what computes it, or take these rows out of the mask (valid=False) to leave them out."
+        )
+
+
 def check_at_least(name: str, value: float, least: float) -> None:
     """Raise :class:`ConfigurationError` for a number below ``least``, or NaN."""
     if math.isnan(value) or value < least:
@@ -77,7 +94,6 @@ def check_unit(name: str, value: float) -> None:
 
 
 def check_clip(clip_low: float, clip_high: float) -> None:
-    """Raise :class:`ConfigurationError` unless the ratio's band ``[1 - clip_low, 1 + clip_high]`` is one."""
-    if not 0 <= clip_low < 1:
-        raise ConfigurationError(f"clip_low={clip_low} is out of range: expected 0 <= clip_low < 1.")
+    """Raise :class:`ConfigurationError` for a negative width; ``clip_low`` of 1 or more bounds nothing from below."""
+    check_at_least("clip_low", clip_low, 0)
     check_at_least("clip_high", clip_high, 0)
