@@ -82,11 +82,17 @@ class _Tally:
 
     steps: int = 0
     sums: dict[str, float] = field(default_factory=dict)
+    bounds: dict[str, float] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
 
-    def add(self, values: Mapping[str, float]) -> None:
+    def add(self, values: Mapping[str, float], share: float = 1.0) -> None:
+        """Add parts up; of what is a bound already, keep the outermost."""
         for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
+            outermost = {"_max": max, "_min": min}.get(name[-4:])
+            if outermost is None:
+                self.sums[name] = self.sums.get(name, 0.0) + share * value
+            else:
+                self.bounds[name] = outermost(value, self.bounds.get(name, value))
 
     def check_finite(self, processes: Processes, update: int) -> None:
         """Refuse to step on a loss that is no finite number, on all processes together."""
@@ -104,7 +110,7 @@ class _Tally:
         for sums in processes.gather([self.sums]):
             for name, value in sums.items():
                 total[name] = total.get(name, 0.0) + value
-        return {name: value / max(self.steps, 1) for name, value in total.items()}
+        return {name: value / max(self.steps, 1) for name, value in total.items()} | self.bounds
 
 
 class Learner:
@@ -175,7 +181,7 @@ class Learner:
             self._step(prepared, advantage, rows, tally)
         self.updates += 1
         self.policy.version += 1
-        return {**_of_batch(batch, prepared, advantage), **tally.means(self.processes)}
+        return {**_of_batch(batch, prepared), **tally.means(self.processes)}
 
     # Before the first step
 
@@ -283,7 +289,7 @@ class Learner:
         tally.losses.append(total.item())
         total.backward()  # type: ignore[no-untyped-call]
         tally.add({"loss": total.item(), **logged})
-        tally.add({name: share * value for name, value in _of_step(forward, piece, credit, self.recipe).items()})
+        tally.add(_of_step(forward, piece, credit, self.recipe), share)
 
     def _term(self, term: Term, forward: Forward, piece: Batch, credit: Mapping[str, Tensor], counts: Counts) -> Tensor:
         mask = piece.masks.get(term.mask)
@@ -359,10 +365,15 @@ def _by_length(batch: Batch, rows: Tensor) -> Tensor:
     return rows[torch.argsort(batch.attention_mask[rows].sum(1), stable=True)]
 
 
-def _of_batch(raw: Batch, prepared: Batch, advantage: Mapping[str, Tensor]) -> dict[str, float]:
+def _of_batch(raw: Batch, prepared: Batch) -> dict[str, float]:
     """What the batch says before any step."""
-    logged = diagnostics.group_statistics(raw, advantage)
-    logged |= diagnostics.mismatch(prepared.old_logp, prepared.behaviour_logp, prepared.policy_mask)
+    length = raw.policy_mask.sum(1)
+    rewards = {name: value for name, value in raw.session.items() if name != "turns"}
+    logged = diagnostics.group_statistics(rewards, length, raw.truncated, raw.group, raw.valid)
+    if prepared.old_logp is not raw.old_logp:
+        logged |= diagnostics.mismatch_statistics(
+            prepared.old_logp, prepared.behaviour_logp, prepared.policy_mask, prepared.valid
+        )
     return logged
 
 
@@ -371,10 +382,11 @@ def _of_step(forward: Forward, piece: Batch, credit: Mapping[str, Tensor], recip
         forward.logp.detach(),
         piece.old_logp,
         credit["policy"],
-        piece.policy_mask & piece.valid[:, None],
+        piece.policy_mask,
+        piece.valid,
         recipe.clip.low,
         recipe.clip.high,
     )
     if forward.entropy is not None:
-        logged["entropy"] = diagnostics.masked_mean(forward.entropy.detach(), piece.policy_mask)
+        logged |= diagnostics.entropy_statistics(forward.entropy.detach(), piece.policy_mask, piece.valid)
     return logged
