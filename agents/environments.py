@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -18,14 +19,20 @@ NO_TASK = ""
 
 
 def make_environment(env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Any:
-    """Build a registered environment; picklable with ``functools.partial``, for other processes.
+    """Build an environment; picklable with ``functools.partial``, for other processes.
+
+    Args:
+        env_id: A registered id, ``module:id`` for one that importing the module registers, or ``module:function``
+            for a function that makes one (a PettingZoo Parallel environment, which has no registry).
+        env_kwargs: Keywords of its constructor.
 
     Raises:
         ConfigurationError: For an unknown id, or a keyword that it does not take.
     """
     keywords = dict(env_kwargs or {})
     _check_keywords(env_id, keywords)
-    return gymnasium.make(env_id, **keywords)
+    function = _function(env_id)
+    return gymnasium.make(env_id, **keywords) if function is None else function(**keywords)
 
 
 def environment_name(env_id: str) -> str:
@@ -92,16 +99,27 @@ def _import(module: str, env_id: str) -> None:
         ) from error
 
 
-def _constructor(env_id: str) -> inspect.Signature:
+def _function(env_id: str) -> Callable[..., Any] | None:
+    """What ``module:function`` names, where it is no registered id."""
     module, _, name = env_id.rpartition(":")
-    if module:
-        _import(module, env_id)
+    if not module:
+        return None
+    _import(module, env_id)
+    function = getattr(sys.modules[module], name, None)
+    return function if name not in gymnasium.registry and callable(function) else None
+
+
+def _constructor(env_id: str) -> inspect.Signature:
+    function = _function(env_id)
+    if function is not None:
+        return inspect.signature(function)
+    name = environment_name(env_id)
     spec = gymnasium.registry.get(name)
     if spec is None or spec.entry_point is None:
         ours = ", ".join(fogline.envs.ENV_IDS)
         raise ConfigurationError(
-            f"environment {env_id!r} is not registered: expected one of {ours}, another id that Gymnasium knows, or "
-            f"'module:id'.{suggestion(name, gymnasium.registry)}"
+            f"environment {env_id!r} is not registered: expected one of {ours}, another id that Gymnasium knows, "
+            f"'module:id' or 'module:function'.{suggestion(name, gymnasium.registry)}"
         )
     creator = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
     return inspect.signature(creator)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -182,6 +182,34 @@ class Learner:
         self.updates += 1
         self.policy.version += 1
         return {**_of_batch(batch, prepared), **tally.means(self.processes)}
+
+    def state(self) -> dict[str, Any]:
+        """Weights, optimiser and counters: what :meth:`restore` takes."""
+        return {
+            "module": self.policy.module.state_dict(),
+            "version": self.policy.version,
+            "optimiser": self.optimiser.state_dict(),
+            "learner_updates": self.updates,
+            "torch_rng": torch.get_rng_state(),
+        }
+
+    def restore(self, state: Mapping[str, Any], source: object) -> None:
+        """Take up a state.
+
+        Raises:
+            ConfigurationError: It is of another policy; ``source`` says where it came from.
+        """
+        try:
+            self.policy.module.load_state_dict(state["module"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, ValueError) as error:
+            raise ConfigurationError(
+                f"the checkpoint {str(source)!r} is of another policy ({str(error).splitlines()[0]}): use the same "
+                "policy settings, another folder with out=, or resume=False."
+            ) from error
+        self.policy.version = state["version"]
+        self.updates = state["learner_updates"]
+        torch.set_rng_state(state["torch_rng"])
 
     # Before the first step
 

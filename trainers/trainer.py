@@ -187,11 +187,7 @@ class Trainer:
         return {
             "recipe": self.recipe.name,
             "options": dict(self.recipe.options),
-            "module": self.policy.module.state_dict(),
-            "version": self.policy.version,
-            "optimiser": self.learner.optimiser.state_dict(),
-            "learner_updates": self.learner.updates,
-            "torch_rng": torch.get_rng_state(),
+            **self.learner.state(),
             "cursor": asdict(self.rollouts.cursor),
             "statistics": asdict(self.rollouts.statistics),
             "totals": dict(self._totals),
@@ -203,17 +199,7 @@ class Trainer:
         if not found:
             return False
         state = load_checkpoint(found[-1], self.recipe.name, self.recipe.options)
-        try:
-            self.policy.module.load_state_dict(state["module"])
-            self.learner.optimiser.load_state_dict(state["optimiser"])
-        except (RuntimeError, ValueError) as error:
-            raise ConfigurationError(
-                f"the checkpoint {str(found[-1])!r} is of another policy ({str(error).splitlines()[0]}): use the same "
-                "policy settings, another folder with out=, or resume=False."
-            ) from error
-        self.policy.version = state["version"]
-        self.learner.updates = state["learner_updates"]
-        torch.set_rng_state(state["torch_rng"])
+        self.learner.restore(state, found[-1])
         self.rollouts.cursor = Cursor(**state["cursor"])
         self.rollouts.statistics = PromptStatistics(**state["statistics"])
         self._totals = state["totals"]
