@@ -170,12 +170,13 @@ class SpaceEncoder(SpaceObservations):
     def __init__(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
         super().__init__(observation_space)
         self.choices = Choices(action_space)
+        self._single = int(action_space.start) if isinstance(action_space, spaces.Discrete) else None
         self.sizes = self.choices.sizes
         self.actions = self.choices.actions
 
     def action(self, view: SeatView, index: int) -> Any:
         """The space's action for joint index ``index``."""
-        return self.choices.action(index)
+        return self.choices.action(index) if self._single is None else index + self._single
 
 
 _Writer = Callable[[Vector, Any], None]

@@ -95,7 +95,7 @@ class ActorCritic(nn.Module):
         return None if self.critic is None else self.critic(self._prepared(features, self.critic)).squeeze(-1)
 
     def _prepared(self, features: Tensor, network: nn.Sequential) -> Tensor:
-        features = features.to(cast(Tensor, network[0].weight).dtype)
+        features = features.to(cast(Tensor, network[0].weight))
         return features if self.norm is None else self.norm(features)
 
 
@@ -105,7 +105,7 @@ def _perceptron(
     layers: list[nn.Module] = []
     for index, (read, write) in enumerate(itertools.pairwise(widths)):
         last = index == len(widths) - 2
-        layer = nn.utils.skip_init(nn.Linear, read, write, dtype=dtype)
+        layer = nn.utils.skip_init(nn.Linear, read, write, dtype=dtype)  # type: ignore[no-untyped-call]
         nn.init.orthogonal_(layer.weight, last_gain if last else HIDDEN_GAIN, generator=generator)
         nn.init.zeros_(layer.bias)
         layers += [layer] if last else [layer, nn.Tanh()]
