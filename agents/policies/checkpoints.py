@@ -1,0 +1,191 @@
+"""Causal models from disk or memory: loaded, adapted, and checked to be what the policy assumes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fogline.agents.policies.kv_cache import Conversation, KeyValueStore
+from fogline.core.errors import ConfigurationError, missing_dependency
+
+_PROBE = 6
+_TOLERANCE = 1e-3
+
+
+def load_model(model: Any, dtype: torch.dtype | str | None, device: torch.device | str | None) -> Any:
+    """Return a transformers model on its device.
+
+    Args:
+        model: A loaded model, a local folder or a name on the hub.
+        dtype: Of the weights, a torch dtype or its name; None keeps a loaded model's, and the file's.
+        device: Where to; None leaves it where it is.
+
+    Raises:
+        ConfigurationError: If nothing can be loaded from there, or the dtype does not exist.
+    """
+    wanted = dtype_of(dtype)
+    if isinstance(model, str | Path):
+        from transformers import AutoModelForCausalLM
+
+        try:
+            model = AutoModelForCausalLM.from_pretrained(str(model), dtype=wanted or "auto")
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"model={str(model)!r} cannot be loaded as a causal language model: expected a folder written by "
+                f"save_pretrained, or a name on the hub ({error})."
+            ) from error
+    return model.to(device=device or model.device, dtype=wanted or model.dtype)
+
+
+def load_tokenizer(tokenizer: Any, model: Any) -> Any:
+    """Return a tokenizer; by default the one that lies beside the model.
+
+    Raises:
+        ConfigurationError: If there is none.
+    """
+    source = model if tokenizer is None else tokenizer
+    if not isinstance(source, str | Path):
+        if tokenizer is None:
+            raise ConfigurationError("tokenizer=None with a loaded model: hand in its tokenizer, or its folder.")
+        return tokenizer
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(source))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"no tokenizer can be loaded from {str(source)!r} ({error}).") from error
+
+
+def dtype_of(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    """The torch dtype of a name.
+
+    Raises:
+        ConfigurationError: If there is no such floating-point dtype.
+    """
+    if dtype is None or isinstance(dtype, torch.dtype):
+        return dtype
+    found = getattr(torch, dtype, None)
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise ConfigurationError(f"dtype={dtype!r} is unknown: expected 'float32', 'bfloat16', 'float16' or 'float64'.")
+    return found
+
+
+def add_adapters(model: Any, options: Mapping[str, Any]) -> Any:
+    """Wrap a model with LoRA adapters (Hu et al., arXiv 2106.09685), the only weights that stay trainable.
+
+    Args:
+        model: A loaded model.
+        options: Keywords of ``peft.LoraConfig``.
+
+    Raises:
+        MissingDependencyError: If peft is not installed.
+        ConfigurationError: If peft refuses the options, or they ask for dropout.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError:
+        raise missing_dependency("peft", "lora") from None
+    if options.get("lora_dropout"):
+        raise ConfigurationError(
+            f"lora_dropout={options['lora_dropout']}: expected 0, because a probability ratio under two different "
+            "dropout masks says nothing about the policy."
+        )
+    try:
+        return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options))
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"lora={dict(options)} is refused by peft: {error}") from error
+
+
+@contextlib.contextmanager
+def adapters_off(model: Any) -> Iterator[None]:
+    """The base model without its adapters; a model without any is left as it is."""
+    disable = getattr(model, "disable_adapter", None)
+    with contextlib.nullcontext() if disable is None else disable():
+        yield
+
+
+def parts_of(model: Any) -> tuple[nn.Module, nn.Module]:
+    """Backbone and head of a model, with adapters where it has any.
+
+    Raises:
+        ConfigurationError: If it has no head over a vocabulary.
+    """
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    head = inner.get_output_embeddings()
+    if head is None or inner.base_model is inner:
+        raise ConfigurationError(f"{type(inner).__name__} has no language-model head: expected a causal model.")
+    return inner.base_model, head
+
+
+def context_length(model: Any, wanted: int | None) -> tuple[int, int | None]:
+    """Longest conversation in tokens, and the number of positions that the model has.
+
+    Raises:
+        ConfigurationError: If it is unknown, longer than the model's positions, or longer than a sliding window.
+    """
+    config = model.config
+    positions = getattr(config, "max_position_embeddings", None)
+    length = wanted or positions
+    if length is None:
+        raise ConfigurationError(f"{type(model).__name__} names no longest context: set max_context.")
+    if positions is not None and length > positions:
+        raise ConfigurationError(f"max_context={length} is longer than the model's {positions} positions.")
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if kinds - {"full_attention", "sliding_attention"}:
+        raise ConfigurationError(
+            f"layers of kind {sorted(kinds)} keep a state that is no list of keys and values: expected a model with "
+            "attention layers only."
+        )
+    window = getattr(config, "sliding_window", None)
+    sliding = "sliding_attention" in kinds or (window and getattr(config, "use_sliding_window", True))
+    if sliding and window and length > window:
+        raise ConfigurationError(
+            f"max_context={length} is longer than the model's sliding window of {window} tokens: set max_context to at "
+            f"most {window}, within which sliding and full attention are the same."
+        )
+    return length, positions
+
+
+@torch.no_grad()
+def check_parts(model: Any, backbone: nn.Module, head: nn.Module, vocabulary_size: int) -> None:
+    """Probe a model with a few tokens: head over backbone, and a split cached pass, must give its own logits.
+
+    Raises:
+        ConfigurationError: If they do not: it scales or caps its logits, or places tokens in a way of its own.
+    """
+    device = next(backbone.parameters()).device
+    ids = torch.arange(_PROBE, device=device)[None] % vocabulary_size
+    expected: Tensor = model(input_ids=ids, use_cache=False).logits
+    store, conversation = KeyValueStore(), Conversation()
+    store.admit([conversation])
+    store.reserve(_PROBE)
+    half = _PROBE // 2
+    outputs = []
+    for start, stop in ((0, half), (half, _PROBE)):
+        positions = torch.arange(start, stop, device=device)[None]
+        store.aim(0, positions, stop, None, fresh=start == 0)
+        later = torch.arange(stop, device=device) > positions[:, None, :, None]
+        bias = torch.zeros(later.shape, dtype=expected.dtype, device=device).masked_fill_(
+            later, torch.finfo(expected.dtype).min
+        )
+        outputs.append(
+            backbone(
+                input_ids=ids[:, start:stop],
+                position_ids=positions,
+                attention_mask=None if start == 0 else bias,
+                past_key_values=store,
+                use_cache=True,
+            ).last_hidden_state
+        )
+    found: Tensor = head(torch.cat(outputs, 1))
+    scale = 1.0 if expected.dtype in (torch.float32, torch.float64) else 64.0
+    if not torch.allclose(found.double(), expected.double(), atol=_TOLERANCE * scale, rtol=_TOLERANCE * scale):
+        raise ConfigurationError(
+            f"{type(model).__name__} does not give its own logits when its parts are run one by one: expected a model "
+            "whose logits are its head applied to its last hidden state, with keys and values cached by position."
+        )

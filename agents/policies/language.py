@@ -1,0 +1,355 @@
+"""The policy of text environments: a causal language model that writes one action a turn."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fogline.agents.agent import Decision, SeatView
+from fogline.agents.chat import rendered
+from fogline.agents.policies.chat_template import ConversationTemplate
+from fogline.agents.policies.checkpoints import (
+    adapters_off,
+    add_adapters,
+    check_parts,
+    context_length,
+    load_model,
+    load_tokenizer,
+    parts_of,
+)
+from fogline.agents.policies.forward import Forward
+from fogline.agents.policies.generation import Draft, Sampler
+from fogline.agents.policies.kv_cache import Conversation, KeyValueStore
+from fogline.agents.policies.policy import RowContext
+from fogline.agents.policies.stopping import StopRule
+from fogline.agents.policies.vocabulary import VocabularyPlaces
+from fogline.core.episode import Turn
+from fogline.core.errors import AgentError, ConfigurationError, DataError
+
+_MEMORY = "policy.conversation"
+_CRITIC = "critic.safetensors"
+
+
+class CausalLMPolicy:
+    """Plays with a causal language model, token in, token out.
+
+    A conversation's ids are kept and only appended to: what was sampled is what is scored. Keys and values stay
+    cached between turns, so that a turn reads its new tokens and no other. Each seat samples from its own generator.
+    Dropout is off in sampling and scoring alike.
+
+    Args:
+        model: A transformers model, a folder written by ``save_pretrained``, or a name on the hub.
+        tokenizer: Its tokenizer, or where to load it from; None loads the one beside the model.
+        temperature: Divides the logits, in sampling and in scoring. There is no other filter: the stored
+            log-probabilities are those of the whole distribution.
+        max_new_tokens: Longest action in tokens.
+        max_context: Longest conversation in tokens; by default all positions of the model. An action is cut when it is
+            full, and a turn that finds no room at all ends the episode with an :class:`AgentError`.
+        stop: Strings after which an action ends; they stay part of it.
+        chat_template: Jinja source, or ``"plain"`` or ``"chatml"``; by default the tokenizer's own, else ``"plain"``.
+        reply_role: Role under which replies of the environment are shown, ``"user"`` or ``"tool"``.
+        rules: Whether the environment's system prompt opens the conversation.
+        render: Turns an observation into text; by default text stays and anything else becomes JSON.
+        dtype: Of the weights, such as ``"bfloat16"``; probabilities are always in float32 or better.
+        device: Where the model runs.
+        lora: Keywords of ``peft.LoraConfig``: train adapters and leave the model as it is.
+        chunk: Places whose logits over the vocabulary exist at once in scoring; by default about 16 million logits.
+        critic: Whether to add a value head on the last hidden state.
+        name: Shown in reports.
+
+    Attributes:
+        version: Number of weight updates; whoever updates the weights counts it up, and caches of older weights
+            are dropped.
+        greedy: Take the most likely token instead of sampling.
+        tokens_forwarded: Tokens that went through the model in sampling so far, padding not counted.
+
+    Raises:
+        ConfigurationError: For a model, a tokenizer, a template or an option that cannot work.
+        MissingDependencyError: For ``lora`` without peft.
+    """
+
+    batch_size: int | None = None
+    together = True
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any = None,
+        *,
+        temperature: float = 1.0,
+        max_new_tokens: int = 256,
+        max_context: int | None = None,
+        stop: Sequence[str] = (),
+        chat_template: str | None = None,
+        reply_role: str = "user",
+        rules: bool = True,
+        render: Callable[[Any], str] | None = None,
+        dtype: torch.dtype | str | None = None,
+        device: torch.device | str | None = None,
+        lora: Mapping[str, Any] | None = None,
+        chunk: int | None = None,
+        critic: bool = False,
+        name: str = "causal-lm",
+    ) -> None:
+        if not temperature > 0 or max_new_tokens < 1 or (chunk is not None and chunk < 1):
+            raise ConfigurationError(
+                f"temperature={temperature}, max_new_tokens={max_new_tokens}, chunk={chunk}: expected more than 0, at "
+                "least 1 and at least 1. For the most likely token set greedy=True."
+            )
+        self.name = name
+        self.version = 0
+        self.greedy = False
+        self.has_critic = critic
+        self.tokenizer = load_tokenizer(tokenizer, model)
+        loaded = load_model(model, dtype, device)
+        self.max_context, positions = context_length(loaded, max_context)
+        self.model = loaded if lora is None else add_adapters(loaded, lora)
+        self.model.eval()
+        self.template = ConversationTemplate(self.tokenizer, chat_template, reply_role)
+        self.temperature = temperature
+        self._backbone, self._head = parts_of(self.model)
+        self._vocabulary_size = int(loaded.get_input_embeddings().weight.shape[0])
+        check_parts(self.model, self._backbone, self._head, self._vocabulary_size)
+        self._critic = _value_head(self._backbone, loaded.config, model) if critic else None
+        self._module = (
+            self.model if self._critic is None else nn.ModuleDict({"model": self.model, "critic": self._critic})
+        )
+        self._chunk = chunk
+        self._max_new_tokens = max_new_tokens
+        self._rules = rules
+        self._render = render or rendered
+        self._ends = self.template.end_ids | _configured_ends(loaded)
+        self._stop = StopRule(self.tokenizer, self._ends, stop)
+        self._store = KeyValueStore()
+        self._sampler = Sampler(
+            self._backbone, self._head, self._store, temperature, positions or self.max_context, self._stop
+        )
+        self._weights = self._stamp()
+
+    @property
+    def module(self) -> nn.Module:
+        """All weights, the critic's included; under LoRA only the adapters are trainable."""
+        return self._module
+
+    @property
+    def tokens_forwarded(self) -> int:
+        """Tokens that went through the model in sampling so far, padding not counted."""
+        return self._sampler.tokens_forwarded
+
+    # Acting
+
+    def act(self, views: Sequence[SeatView]) -> list[Decision | Exception]:
+        """Write one action for each view, all in one batch."""
+        self.model.eval()
+        self._forget_old_weights()
+        contexts = self._contexts(views)
+        answers: list[Decision | Exception | None] = [None] * len(views)
+        drafts: dict[int, Draft] = {}
+        for index, (view, context) in enumerate(zip(views, contexts, strict=True)):
+            conversation = _conversation(view)
+            room = self.max_context - len(conversation.tokens) - len(context)
+            if room < 1:
+                answers[index] = AgentError(
+                    f"the conversation has {len(conversation.tokens) + len(context)} tokens and no room for an action "
+                    f"within max_context={self.max_context}: raise it, shorten the observations or play fewer turns."
+                )
+                continue
+            uniforms = None if self.greedy else view.rng.random(self._max_new_tokens)
+            pending = [*conversation.tokens[conversation.cached :], *context]
+            drafts[index] = Draft(conversation, pending, uniforms, min(self._max_new_tokens, room))
+        if drafts:
+            self._sampler.run(list(drafts.values()))
+        texts = self.tokenizer.batch_decode(
+            [self._written(draft) for draft in drafts.values()], clean_up_tokenization_spaces=False
+        )
+        for (index, draft), text in zip(drafts.items(), texts, strict=True):
+            draft.conversation.ended = draft.ids[-1] in self._ends
+            answers[index] = Decision(
+                text, tuple(contexts[index]), tuple(draft.ids), tuple(draft.logps), policy_version=self.version
+            )
+        return [answer for answer in answers if answer is not None]
+
+    def _written(self, draft: Draft) -> list[int]:
+        return draft.ids[:-1] if draft.ids[-1] in self._ends else draft.ids
+
+    def _contexts(self, views: Sequence[SeatView]) -> list[list[int]]:
+        """Ids that each view's environment appends; equal texts are encoded once."""
+        texts = [self._text(view) for view in views]
+        distinct = list(dict.fromkeys(texts))
+        encoded = self.tokenizer(distinct, add_special_tokens=False)["input_ids"] if distinct else []
+        known = dict(zip(distinct, encoded, strict=True))
+        return [known[text] for text in texts]
+
+    def _text(self, view: SeatView) -> str:
+        conversation = _conversation(view)
+        observation = self._render(view.observation)
+        if not conversation.tokens:
+            return self.template.start(view.system_prompt if self._rules else "", observation)
+        ended = self.tokenizer.convert_ids_to_tokens(conversation.tokens[-1]) if conversation.ended else ""
+        return self.template.reply(observation, ended)
+
+    def _forget_old_weights(self) -> None:
+        stamp = self._stamp()
+        if stamp != self._weights:
+            self._weights = stamp
+            self._store.forget()
+
+    def _stamp(self) -> tuple[int, int]:
+        """Changes with the declared version, and with every in-place update of a weight."""
+        return self.version, sum(weight._version for weight in self.model.parameters())
+
+    # Scoring
+
+    def context(self, turns: Sequence[Turn], final_observation: Any) -> RowContext:
+        """Nothing: the tokens say it all."""
+        return RowContext()
+
+    def score(
+        self,
+        tokens: Tensor,
+        attention_mask: Tensor,
+        policy_mask: Tensor,
+        context: Mapping[str, Tensor],
+        *,
+        entropy: bool = False,
+        values: bool = False,
+    ) -> Forward:
+        """Log-probabilities of tokens that were sampled earlier, under the current weights.
+
+        Args:
+            tokens: ``[N,T]`` int64, padded on the right; what the padding holds does not matter.
+            attention_mask: ``[N,T]`` bool, True for tokens that exist.
+            policy_mask: ``[N,T]`` bool, True where the policy wrote.
+            context: Not used.
+            entropy: Whether ``Forward.entropy`` is wanted.
+            values: Whether ``Forward.values`` is wanted.
+
+        Raises:
+            ConfigurationError: For ``values`` without a critic.
+            DataError: If a row's first token is said to be the policy's, or a row is longer than ``max_context``.
+        """
+        if values and self._critic is None:
+            raise ConfigurationError("values=True, but the policy has no critic: build it with critic=True.")
+        if bool(policy_mask[:, 0].any()):
+            raise DataError("policy_mask is True at a row's first token, which nothing predicts: expected a context.")
+        if tokens.shape[1] > self.max_context and bool(attention_mask[:, self.max_context :].any()):
+            raise DataError(f"a row has more tokens than max_context={self.max_context}: expected at most as many.")
+        self.model.eval()
+        device = next(self._backbone.parameters()).device
+        mask = (policy_mask & attention_mask).to(device)
+        rows, columns = mask.nonzero(as_tuple=True)
+        # Padding lies to the right, where a causal model does not look: no mask is needed, which is also the fast way.
+        length = int(attention_mask.sum(1).max())
+        ids = tokens.to(device)
+        hidden = self._backbone(input_ids=ids[:, : max(length, 1)], use_cache=False).last_hidden_state
+        at_places = hidden[rows, columns - 1]
+        places = VocabularyPlaces(
+            at_places,
+            (rows, columns),
+            (tokens.shape[0], tokens.shape[1]),
+            self._head,
+            self.temperature,
+            self._vocabulary_size,
+            self._chunk,
+        )
+        estimates = None
+        if values and self._critic is not None:
+            estimates = self._critic(at_places.to(self._critic.weight.dtype))[:, 0]
+        return places.forward(ids[rows, columns], entropy=entropy, values=estimates)
+
+    def bootstrap(self, context: Mapping[str, Tensor]) -> Tensor | None:
+        """None: what follows a cut conversation is text that nobody has read."""
+        return None
+
+    # Keeping
+
+    def reference(self) -> FrozenReference:
+        """Today's policy, frozen, for a KL term; under LoRA the model without its adapters, at no cost in memory."""
+        if hasattr(self.model, "disable_adapter"):
+            return FrozenReference(self)
+        return FrozenReference(copy.deepcopy(self))
+
+    def save(self, folder: str | Path, *, merge: bool = True) -> None:
+        """Write model, tokenizer and template so that ``from_pretrained`` and ``transformers serve`` read them.
+
+        Args:
+            folder: Where to; made if it does not exist.
+            merge: Under LoRA, write the whole model with the adapters merged in; False writes the adapters alone.
+        """
+        model = self.model
+        if merge and hasattr(model, "merge_and_unload"):
+            model = copy.deepcopy(model).merge_and_unload()
+        model.save_pretrained(str(folder))
+        tokenizer = copy.deepcopy(self.tokenizer)
+        tokenizer.chat_template = self.template.source
+        tokenizer.save_pretrained(str(folder))
+        if self._critic is not None:
+            from safetensors.torch import save_file
+
+            save_file(self._critic.state_dict(), str(Path(folder) / _CRITIC))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CausalLMPolicy:
+        """A policy of the same weights, with no conversations of its own."""
+        twin = object.__new__(type(self))
+        memo[id(self)] = twin
+        shared = {"tokenizer", "template", "_render", "_stop"}
+        for key, value in self.__dict__.items():
+            if key not in {"_store", "_sampler"}:
+                twin.__dict__[key] = value if key in shared else copy.deepcopy(value, memo)
+        twin._store = KeyValueStore()
+        twin._sampler = self._sampler.twin(twin._backbone, twin._head, twin._store)
+        return twin
+
+
+class FrozenReference:
+    """Scores as the policy did when it was made, without gradient.
+
+    Args:
+        policy: Whose model it is; where that has adapters, they are switched off while it scores.
+    """
+
+    def __init__(self, policy: CausalLMPolicy) -> None:
+        self._policy = policy
+
+    @torch.no_grad()
+    def score(
+        self, tokens: Tensor, attention_mask: Tensor, policy_mask: Tensor, context: Mapping[str, Tensor]
+    ) -> Forward:
+        """As :meth:`CausalLMPolicy.score`; log-probabilities only."""
+        with adapters_off(self._policy.model):
+            return self._policy.score(tokens, attention_mask, policy_mask, context)
+
+
+def _conversation(view: SeatView) -> Conversation:
+    known: Conversation | None = view.memory.get(_MEMORY)
+    if known is None:
+        known = view.memory[_MEMORY] = Conversation()
+    return known
+
+
+def _configured_ends(model: Any) -> frozenset[int]:
+    """End tokens that the model's own generation settings name."""
+    ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    if ends is None:
+        return frozenset()
+    return frozenset([ends] if isinstance(ends, int) else ends)
+
+
+def _value_head(backbone: nn.Module, config: Any, model: Any) -> nn.Linear:
+    """A linear critic that begins at 0, or the one saved beside the model."""
+    weight = next(backbone.parameters())
+    width = config.get_text_config().hidden_size
+    dtype = weight.dtype if weight.dtype == torch.float64 else torch.float32
+    head = nn.Linear(width, 1, device=weight.device, dtype=dtype)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    if isinstance(model, str | Path) and (Path(model) / _CRITIC).exists():
+        from safetensors.torch import load_file
+
+        head.load_state_dict(load_file(str(Path(model) / _CRITIC)))
+    return head
