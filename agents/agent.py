@@ -114,6 +114,9 @@ class Agent(Protocol):
     Attributes:
         name: Shown in reports and stored with episodes.
         batch_size: Most views it wants at once; None for all that are ready, 1 for agents that wait on a server.
+
+    An agent may also have ``together = True``: the collector then asks it only when every live episode waits for a
+    decision, with the views in the order of task, seed and seat, so that its batches do not depend on timing.
     """
 
     name: str

@@ -163,6 +163,10 @@ class Scheduler:
                 raise ConfigurationError(
                     f"batch_size={size} of agent {agent.name!r} is too small: expected at least 1, or None."
                 )
+            if waiting and getattr(agent, "together", False):
+                if not self._gathered():
+                    continue
+                _in_order(queue)
             while waiting > 0:
                 batch = [queue.popleft() for _ in range(min(size, waiting))]
                 waiting -= len(batch)
@@ -171,6 +175,11 @@ class Scheduler:
                     moved = True
                     self._act(agent, batch)
         return moved
+
+    def _gathered(self) -> bool:
+        """Whether every live rollout waits for an agent that wants all of them at once, and all places are taken."""
+        others = any(queue for agent, queue in self._ready.values() if not getattr(agent, "together", False))
+        return not (self._waits or self._done or others)
 
     def _act(self, agent: Agent, batch: list[tuple[Rollout, SeatView]]) -> None:
         began = perf_counter()
@@ -334,6 +343,13 @@ class Scheduler:
         idle = self._idle if self._kept is None else []
         for env in [*idle, *(rollout.env for rollout in self._live)]:
             close_quietly(env)
+
+
+def _in_order(queue: deque[tuple[Rollout, SeatView]]) -> None:
+    """Sort what waits by task, seed and seat, so that a batch does not depend on who was ready first."""
+    ordered = sorted(queue, key=lambda item: (*item[0].assignment, item[1].seat))
+    queue.clear()
+    queue.extend(ordered)
 
 
 def _error_of(future: asyncio.Future[Any]) -> BaseException | None:

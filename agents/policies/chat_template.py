@@ -132,6 +132,6 @@ def _difference(earlier: str, later: str) -> str:
 
 def _not_preserving(what: str) -> ConfigurationError:
     return ConfigurationError(
-        f"the chat template is not prefix-preserving: {what}. Tokens are appended and never rendered again, so what the "
-        f"policy reads must not change later; hand in another as chat_template=, such as one of {sorted(BUILT_IN)}."
+        f"the chat template is not prefix-preserving: {what}. Tokens are appended and never rendered again, so what "
+        f"the policy reads must not change later; hand in another as chat_template=, such as one of {sorted(BUILT_IN)}."
     )
