@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,7 +20,20 @@ from fogline.trainers.importance import importance_weight
 from fogline.trainers.processes import Processes
 from fogline.trainers.recipe import Counts, Recipe, Term
 
-Score = Callable[..., Forward]
+
+class Scorer(Protocol):
+    """What a reference must do: give the log-probabilities of tokens, as :meth:`Policy.score` does."""
+
+    def score(
+        self,
+        tokens: Tensor,
+        attention_mask: Tensor,
+        policy_mask: Tensor,
+        context: Mapping[str, Tensor],
+        **wanted: bool,
+    ) -> Forward:
+        """As :meth:`Policy.score`."""
+        ...
 
 
 class TrainingDiverged(FoglineError):
@@ -134,7 +147,7 @@ class Learner:
         recipe: Recipe,
         config: LearnerConfig,
         *,
-        reference: Policy | None = None,
+        reference: Scorer | None = None,
         seed: int = 0,
         processes: Processes | None = None,
     ) -> None:
@@ -241,7 +254,7 @@ class Learner:
         )
         return "first-pass" if once and not needed_before else "recompute"
 
-    def _scored(self, policy: Policy, batch: Batch, values: bool) -> tuple[Tensor, Tensor | None]:
+    def _scored(self, policy: Scorer, batch: Batch, values: bool) -> tuple[Tensor, Tensor | None]:
         """Log-probabilities and values of every row, without gradient; each process scores its share."""
         logp = torch.zeros_like(batch.behaviour_logp)
         estimate = torch.zeros_like(logp) if values else None
@@ -249,7 +262,7 @@ class Learner:
         with torch.no_grad():
             for part in self._micro_batches(rows):
                 piece = batch.select(part).trimmed()
-                forward = _forward(policy, piece, values=values)
+                forward = _forward(policy, piece, **({"values": True} if values else {}))
                 width = piece.tokens.shape[1]
                 logp[part, :width] = forward.logp.to(logp.dtype)
                 if estimate is not None and forward.values is not None:
@@ -372,7 +385,7 @@ def check_rewards(batch: Batch) -> None:
         )
 
 
-def _check_needs(policy: Policy, recipe: Recipe, needs: frozenset[str], reference: Policy | None) -> None:
+def _check_needs(policy: Policy, recipe: Recipe, needs: frozenset[str], reference: Scorer | None) -> None:
     if "values" in needs and not policy.has_critic:
         raise ConfigurationError(f"recipe {recipe.name!r} needs a critic: build the policy with critic=True.")
     if "reference" in needs and reference is None:
@@ -382,10 +395,8 @@ def _check_needs(policy: Policy, recipe: Recipe, needs: frozenset[str], referenc
         )
 
 
-def _forward(policy: Policy, batch: Batch, *, entropy: bool = False, values: bool = False) -> Forward:
-    return policy.score(
-        batch.tokens, batch.attention_mask, batch.policy_mask, batch.context, entropy=entropy, values=values
-    )
+def _forward(policy: Scorer, batch: Batch, **wanted: bool) -> Forward:
+    return policy.score(batch.tokens, batch.attention_mask, batch.policy_mask, batch.context, **wanted)
 
 
 def _by_length(batch: Batch, rows: Tensor) -> Tensor:

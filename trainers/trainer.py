@@ -18,7 +18,7 @@ from fogline.agents.scheduler import close_quietly
 from fogline.core.errors import ConfigurationError
 from fogline.trainers.checkpoints import checkpoints, load_checkpoint, save_checkpoint
 from fogline.trainers.config import TrainConfig
-from fogline.trainers.learner import Learner, TrainingDiverged
+from fogline.trainers.learner import Learner, Scorer, TrainingDiverged
 from fogline.trainers.logs import RunLog
 from fogline.trainers.measuring import episode_means, measure
 from fogline.trainers.processes import Processes
@@ -57,7 +57,7 @@ class Trainer:
         env_factory: EnvFactory,
         task_ids: Sequence[str] = ("",),
         *,
-        reference: Policy | None = None,
+        reference: Scorer | None = None,
         evaluation_factory: EnvFactory | None = None,
         evaluation_tasks: Sequence[str] | None = None,
         on_update: Callable[[Mapping[str, Any]], None] | None = None,
