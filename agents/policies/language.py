@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from fogline.agents.policies.kv_cache import Conversation, KeyValueStore
 from fogline.agents.policies.policy import RowContext
 from fogline.agents.policies.stopping import StopRule
 from fogline.agents.policies.vocabulary import VocabularyPlaces
-from fogline.core.episode import Turn
+from fogline.core.episode import Episode, Turn
 from fogline.core.errors import AgentError, ConfigurationError, DataError
 
 _MEMORY = "policy.conversation"
@@ -202,6 +203,40 @@ class CausalLMPolicy:
     def _stamp(self) -> tuple[int, int]:
         """Changes with the declared version, and with every in-place update of a weight."""
         return self.version, sum(weight._version for weight in self.model.parameters())
+
+    # Learning from others
+
+    def transcribe(self, episode: Episode, rules: str | Mapping[str, str] = "") -> Episode:
+        """Somebody else's episode in this policy's tokens: what it would have read, and would have had to write.
+
+        Args:
+            episode: Text actions, by any agent.
+            rules: The environment's system prompt, for all seats or by seat.
+
+        Returns:
+            The episode with context and action ids on every turn, each action closed by the end token.
+
+        Raises:
+            DataError: For an action that is no text.
+        """
+        told: dict[str, bool] = {}
+        turns = []
+        end = min(self._ends)
+        ended = str(self.tokenizer.convert_ids_to_tokens(end))
+        for turn in episode.turns:
+            if not isinstance(turn.action, str):
+                raise DataError(
+                    f"an action of {episode.env_id} is a {type(turn.action).__name__}: expected text. Play the "
+                    "environment in its text form."
+                )
+            observation = self._render(turn.observation)
+            rule = rules if isinstance(rules, str) else rules.get(turn.seat, "")
+            opening = self.template.start(rule if self._rules else "", observation)
+            context = self.template.reply(observation, ended) if told.get(turn.seat) else opening
+            read, written = self.tokenizer([context, turn.action], add_special_tokens=False)["input_ids"]
+            told[turn.seat] = True
+            turns.append(turn._replace(context_token_ids=tuple(read), action_token_ids=(*written, end), logps=()))
+        return replace(episode, turns=tuple(turns))
 
     # Scoring
 
