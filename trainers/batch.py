@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fogline.agents.policies.policy import ROW_PREFIX, Policy, RowContext
 from fogline.core.episode import Episode, Turn
-from fogline.core.errors import ConfigurationError, check_choice
+from fogline.core.errors import ConfigurationError, DataError, check_choice
 
 END_TURN = "_end_turn"
 """A metric ``NAME_end_turn`` is the last turn of the track ``NAME``, or -1: TrustSQL-v0 reports ``schema_end_turn``."""
@@ -157,28 +157,35 @@ def batch_of(
         groups: Group key of each episode; the task id by default. Seats of one episode share its group.
 
     Raises:
-        ConfigurationError: For no episodes, or a choice that does not exist.
+        ConfigurationError: For no episodes, a choice that does not exist, or groups of another number than episodes.
+        DataError: For an episode that cannot be laid out: tokens without log-probabilities, a term under a name that
+            is taken, a ``NAME_end_turn`` that is no turn, a context that does not fit the tokens.
     """
     check_choice("seat_reward", seat_reward, ("own", "team"))
     if not episodes:
         raise ConfigurationError("no episodes to learn from: expected at least one; see tasks and group_size.")
-    keys = list(groups) if groups is not None else [episode.task_id for episode in episodes]
+    keys = [episode.task_id for episode in episodes] if groups is None else list(groups)
+    if len(keys) != len(episodes):
+        raise ConfigurationError(f"groups has {len(keys)} keys for {len(episodes)} episodes: expected one each.")
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    task_ids = tuple(dict.fromkeys(episode.task_id for episode in episodes))
-    rows: list[_Row] = []
-    for episode, key in zip(episodes, keys, strict=True):
-        for seat in episode.seats:
-            turns = [turn for turn in episode.turns if turn.seat == seat]
-            rows.append(_Row(episode, turns, numbers[key], task_ids.index(episode.task_id), seat_reward, policy))
-    return _stack(rows, task_ids, dtype)
+    tasks = {task_id: number for number, task_id in enumerate(dict.fromkeys(item.task_id for item in episodes))}
+    rows = [
+        _Row(episode, seat, numbers[key], tasks[episode.task_id], seat_reward, policy)
+        for episode, key in zip(episodes, keys, strict=True)
+        for seat in episode.seats
+    ]
+    return _stack(rows, tuple(tasks), dtype)
+
+
+_OWN_VALUES = ("reward", "turns")
+_OWN_MASK = "policy"
 
 
 class _Row:
-    """One seat's episode as flat lists."""
+    """One seat's episode as flat lists; a row that is not valid earns nothing."""
 
-    def __init__(
-        self, episode: Episode, turns: Sequence[Turn], group: int, task: int, seat_reward: str, policy: Policy
-    ) -> None:
+    def __init__(self, episode: Episode, seat: str, group: int, task: int, seat_reward: str, policy: Policy) -> None:
+        turns = [turn for turn in episode.turns if turn.seat == seat]
         self.group, self.task = group, task
         self.valid = episode.scored and any(turn.action_token_ids for turn in turns)
         self.terminated = episode.status == "terminated"
@@ -187,62 +194,115 @@ class _Row:
         self.turn_index: list[int] = []
         self.logps: list[float] = []
         for index, turn in enumerate(turns):
-            read, written = turn.context_token_ids, turn.action_token_ids
-            self.tokens += [*read, *written]
-            self.turn_index += [-1] * len(read) + [index] * len(written)
-            self.logps += [0.0] * len(read) + list(turn.logps)
-        self.turn_rewards, self.turn_terms = _paid(episode, turns, seat_reward)
-        total = episode.reward if seat_reward == "team" else sum(turn.reward for turn in turns)
-        self.session = {"reward": float(total or 0.0), "turns": float(len(turns))}
-        self.session |= {name: float(value) for name, value in episode.outcome.items()}
-        self.ends = {
-            name.removesuffix(END_TURN): int(value)
-            for name, value in episode.metrics.items()
-            if name.endswith(END_TURN) and isinstance(value, int | np.integer)
-        }
-        self.context = policy.context(turns, episode.final_observation) if self.valid else RowContext()
+            self._append(index, turn, episode)
+        self.turn_rewards = _paid(episode, turns, seat, seat_reward) if self.valid else [0.0] * len(turns)
+        self.turn_terms = _terms(episode, turns)
+        self.session = {"reward": float(sum(self.turn_rewards)), "turns": float(len(turns))}
+        self.session |= {name: float(value) for name, value in _untaken("outcome", episode, episode.outcome)}
+        self.ends = _track_ends(episode)
+        self.context = policy.context(turns, _final(episode, seat)) if self.valid else RowContext()
+        for name, array in self.context.per_token.items():
+            if len(array) != len(self.tokens):
+                raise DataError(
+                    f"context {name!r} of {policy.name} has {len(array)} entries for {len(self.tokens)} tokens: "
+                    "expected one each."
+                )
+
+    def _append(self, index: int, turn: Turn, episode: Episode) -> None:
+        read, written = turn.context_token_ids, turn.action_token_ids
+        if len(turn.logps) != len(written):
+            raise DataError(
+                f"turn {index} of {turn.seat!r} in task {episode.task_id!r}, seed {episode.seed}, has {len(written)} "
+                f"tokens and {len(turn.logps)} log-probabilities: expected one each, as a policy's act gives them."
+            )
+        self.tokens += [*read, *written]
+        self.turn_index += [-1] * len(read) + [index] * len(written)
+        self.logps += [0.0] * len(read) + list(turn.logps)
 
 
-def _paid(episode: Episode, turns: Sequence[Turn], seat_reward: str) -> tuple[list[float], dict[str, list[float]]]:
-    """What each turn paid: the seat alone, or with ``team`` all that was paid until the seat's next turn."""
+def _paid(episode: Episode, turns: Sequence[Turn], seat: str, seat_reward: str) -> list[float]:
+    """What each turn paid: the seat alone, or with ``team`` all that was paid until the seat's next turn.
+
+    Seats that act in one step are paid by one step: a step ends where a seat comes up again.
+    """
+    if seat_reward == "own":
+        return [float(turn.reward) for turn in turns]
+    steps: list[dict[str, Turn]] = [{}]
+    for turn in episode.turns:
+        if turn.seat in steps[-1]:
+            steps.append({})
+        steps[-1][turn.seat] = turn
+    rewards, position = [0.0] * len(turns), -1
+    for step in steps:
+        position += seat in step
+        rewards[max(position, 0)] += float(sum(turn.reward for turn in step.values()))
+    return rewards
+
+
+def _terms(episode: Episode, turns: Sequence[Turn]) -> dict[str, list[float]]:
+    """Named terms of each turn, 0 where a turn does not have one."""
     terms: dict[str, list[float]] = {}
     for index, turn in enumerate(turns):
-        for name, value in turn.terms.items():
+        for name, value in _untaken("turn", episode, turn.terms):
             terms.setdefault(name, [0.0] * len(turns))[index] = float(value)
-    if seat_reward == "own" or not turns:
-        return [turn.reward for turn in turns], terms
-    rewards, position = [0.0] * len(turns), -1
-    for turn in episode.turns:
-        if position + 1 < len(turns) and turn is turns[position + 1]:
-            position += 1
-        rewards[max(position, 0)] += turn.reward
-    return rewards, terms
+    return terms
+
+
+def _untaken(what: str, episode: Episode, terms: Mapping[str, float]) -> Iterable[tuple[str, float]]:
+    for name in terms:
+        if name in _OWN_VALUES:
+            raise DataError(
+                f"{episode.env_id} has a {what} term {name!r}: the name is taken in a batch; rename it in the "
+                "environment."
+            )
+    return terms.items()
+
+
+def _track_ends(episode: Episode) -> dict[str, int]:
+    """The last turn of each track among the metrics."""
+    ends = {}
+    for metric, value in episode.metrics.items():
+        if not metric.endswith(END_TURN):
+            continue
+        name = metric.removesuffix(END_TURN)
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or name == _OWN_MASK:
+            raise DataError(
+                f"metric {metric}={value!r} of {episode.env_id}: expected the index of a turn, or -1, and a track of "
+                f"another name than {_OWN_MASK!r}."
+            )
+        ends[name] = int(value)
+    return ends
+
+
+def _final(episode: Episode, seat: str) -> Any:
+    """What the seat saw last, or None where the episode does not say.
+
+    The final observation of a Parallel environment is by seat, and without the seats that had ended before.
+    """
+    final = episode.final_observation
+    if isinstance(final, Mapping) and (len(episode.seats) > 1 or set(final) == set(episode.seats)):
+        return final.get(seat)
+    return final
 
 
 def _stack(rows: Sequence[_Row], task_ids: tuple[str, ...], dtype: torch.dtype) -> Batch:
     length = max([len(row.tokens) for row in rows] + [1])
     turns = max([len(row.turn_rewards) for row in rows] + [1])
-
-    def padded(lists: Sequence[Sequence[float]], width: int, fill: float, kind: torch.dtype) -> Tensor:
-        return torch.tensor([[*values, *[fill] * (width - len(values))] for values in lists], dtype=kind)
-
-    turn_index = padded([row.turn_index for row in rows], length, -1, torch.int64)
+    turn_index = _padded([row.turn_index for row in rows], length, -1)
     policy_mask = turn_index >= 0
-    logp = padded([row.logps for row in rows], length, 0.0, dtype)
-    session_names = list(dict.fromkeys(name for row in rows for name in row.session))
-    term_names = list(dict.fromkeys(name for row in rows for name in row.turn_terms))
-    tracks = list(dict.fromkeys(name for row in rows for name in row.ends))
-    empty: list[float] = []
-    turn = {"reward": padded([row.turn_rewards for row in rows], turns, 0.0, dtype)}
-    for name in term_names:
-        turn.setdefault(name, padded([row.turn_terms.get(name, empty) for row in rows], turns, 0.0, dtype))
+    logp = _padded([row.logps for row in rows], length, 0.0).to(dtype)
     masks = {"policy": policy_mask}
-    for name in tracks:
+    for name in dict.fromkeys(name for row in rows for name in row.ends):
         ends = torch.tensor([row.ends.get(name, -1) for row in rows])[:, None]
         masks[name] = policy_mask & (turn_index <= ends)
+    nothing: list[float] = []
+    terms = dict.fromkeys(name for row in rows for name in row.turn_terms)
+    turn = {name: _padded([row.turn_terms.get(name, nothing) for row in rows], turns, 0.0) for name in terms}
+    turn["reward"] = _padded([row.turn_rewards for row in rows], turns, 0.0)
+    session = dict.fromkeys(name for row in rows for name in row.session)
     return Batch(
-        tokens=padded([row.tokens for row in rows], length, 0, torch.int64),
-        attention_mask=padded([[1.0] * len(row.tokens) for row in rows], length, 0.0, torch.bool),
+        tokens=_padded([row.tokens for row in rows], length, 0),
+        attention_mask=_leading([len(row.tokens) for row in rows], length),
         policy_mask=policy_mask,
         turn_index=turn_index,
         behaviour_logp=logp,
@@ -250,11 +310,9 @@ def _stack(rows: Sequence[_Row], task_ids: tuple[str, ...], dtype: torch.dtype) 
         group=torch.tensor([row.group for row in rows]),
         task=torch.tensor([row.task for row in rows]),
         valid=torch.tensor([row.valid for row in rows]),
-        session={
-            name: torch.tensor([row.session.get(name, 0.0) for row in rows], dtype=dtype) for name in session_names
-        },
-        turn=turn,
-        turn_mask=padded([[1.0] * len(row.turn_rewards) for row in rows], turns, 0.0, torch.bool),
+        session={name: torch.tensor([row.session.get(name, 0.0) for row in rows], dtype=dtype) for name in session},
+        turn={name: values.to(dtype) for name, values in turn.items()},
+        turn_mask=_leading([len(row.turn_rewards) for row in rows], turns),
         masks=masks,
         terminated=torch.tensor([row.terminated for row in rows]),
         truncated=torch.tensor([row.truncated for row in rows]),
@@ -263,20 +321,32 @@ def _stack(rows: Sequence[_Row], task_ids: tuple[str, ...], dtype: torch.dtype) 
     )
 
 
+def _padded(lists: Sequence[Sequence[float]], width: int, fill: float) -> Tensor:
+    """Ragged lists as ``[N,width]``, int64 or float64 as ``fill`` is."""
+    full = np.full((len(lists), width), fill)
+    for row, values in enumerate(lists):
+        full[row, : len(values)] = values
+    return torch.from_numpy(full)
+
+
+def _leading(lengths: Sequence[int], width: int) -> Tensor:
+    """``[N,width]`` bool, True in the first places of each row."""
+    return torch.arange(width) < torch.tensor(lengths)[:, None]
+
+
 def _stack_context(contexts: Sequence[RowContext], length: int) -> dict[str, Tensor]:
-    """Padded arrays per token, and arrays per row under a prefixed name; invalid rows are zeros."""
+    """Padded arrays per token, and arrays per row under a prefixed name; what a row does not have is zeros."""
     stacked: dict[str, Tensor] = {}
-    like = next((context for context in contexts if context.per_token or context.per_row), RowContext())
-    for name, model in like.per_token.items():
+    for name, model in {name: array for row in contexts for name, array in row.per_token.items()}.items():
         full = np.zeros((len(contexts), length, *model.shape[1:]), model.dtype)
         for row, context in enumerate(contexts):
             if name in context.per_token:
                 full[row, : len(context.per_token[name])] = context.per_token[name]
         stacked[name] = torch.from_numpy(full)
-    for name, model in like.per_row.items():
+    for name, model in {name: array for row in contexts for name, array in row.per_row.items()}.items():
         zeros = np.zeros_like(model)
-        full = np.stack([context.per_row.get(name, zeros) for context in contexts])
-        stacked[ROW_PREFIX + name] = torch.from_numpy(full)
+        rows = np.stack([context.per_row.get(name, zeros) for context in contexts])
+        stacked[ROW_PREFIX + name] = torch.from_numpy(rows)
     return stacked
 
 
