@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -87,18 +88,25 @@ class OneTokenPolicy:
         stacked = np.stack(rows) if rows else np.zeros((0, features), np.float32)
         return RowContext({"observation": stacked}, {"final_observation": final, "final_known": np.array(known)})
 
-    def save(self, folder: Path) -> None:
-        """Write the weights, the statistics and the version into ``folder``."""
+    def reference(self) -> Self:
+        """A copy of today's policy with frozen weights, for a KL term."""
+        frozen = copy.deepcopy(self)
+        frozen.network.requires_grad_(False)
+        return frozen
+
+    def save(self, folder: str | Path) -> None:
+        """Write the weights, the statistics and the version into ``folder``, which is made if it does not exist."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         torch.save({"version": self.version, "state": self.network.state_dict()}, folder / _WEIGHTS)
 
-    def load(self, folder: Path) -> None:
+    def load(self, folder: str | Path) -> None:
         """Read what :meth:`save` wrote.
 
         Raises:
             DataError: If the folder holds no such file, or one of another architecture.
         """
-        path = folder / _WEIGHTS
+        path = Path(folder) / _WEIGHTS
         if not path.is_file():
             raise DataError(f"{folder} holds no {_WEIGHTS}: expected a folder that {type(self).__name__}.save wrote.")
         saved = torch.load(path, weights_only=True)
