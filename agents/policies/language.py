@@ -214,7 +214,8 @@ class CausalLMPolicy:
             rules: The environment's system prompt, for all seats or by seat.
 
         Returns:
-            The episode with context and action ids on every turn, each action closed by the end token.
+            The episode with context and action ids on every turn, each action closed by the end token. Log-probabilities
+            are 0: a demonstrator was certain.
 
         Raises:
             DataError: For an action that is no text.
@@ -235,7 +236,9 @@ class CausalLMPolicy:
             context = self.template.reply(observation, ended) if told.get(turn.seat) else opening
             read, written = self.tokenizer([context, turn.action], add_special_tokens=False)["input_ids"]
             told[turn.seat] = True
-            turns.append(turn._replace(context_token_ids=tuple(read), action_token_ids=(*written, end), logps=()))
+            action = (*written, end)
+            certain = (0.0,) * len(action)
+            turns.append(turn._replace(context_token_ids=tuple(read), action_token_ids=action, logps=certain))
         return replace(episode, turns=tuple(turns))
 
     # Scoring
