@@ -64,9 +64,9 @@ def aggregate(
     check_choice("aggregation", mode, AGGREGATIONS)
     check_shapes(loss=loss, mask=mask)
     check_mask(mask=mask, valid=valid)
-    for name, count in (("tokens", tokens), ("sequences", sequences), ("length", length)):
-        if count is not None:
-            check_at_least(name, count, 0)
+    for name, given in (("tokens", tokens), ("sequences", sequences), ("length", length)):
+        if given is not None:
+            check_at_least(name, given, 0)
     check_per_row(len(loss), valid=valid, weight=valid if weight is None else weight)
     mask = mask & valid[:, None]
     count = mask.sum(1)

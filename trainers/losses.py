@@ -293,18 +293,27 @@ def sapo_loss(
     return -advantage * (temperature * (ratio - 1)).sigmoid() * 4 / temperature
 
 
-def kl_loss(logp: Tensor, reference_logp: Tensor, estimator: str, clamp: float | None = None) -> Tensor:
+def kl_loss(
+    logp: Tensor,
+    reference_logp: Tensor,
+    estimator: str,
+    clamp: float | None = None,
+    old_logp: Tensor | None = None,
+) -> Tensor:
     """An estimate of KL(π ‖ reference) from each sampled token (Schulman, "Approximating KL divergence", 2020).
 
     With x = log reference - log π: ``k1`` = -x, ``k2`` = x²/2, ``k3`` = exp(x) - x - 1, whose x is bounded to ±20.
     All are read from samples of π. As a *loss*, ``k2`` has the gradient of the divergence in expectation, ``k3``
-    approximates it, and ``k1`` has expectation 0: it belongs into the reward.
+    approximates it, and that of ``k1`` is 0 in expectation: it belongs into the reward. Given ``old_logp``, the
+    policy that sampled, the estimate is multiplied by the ratio, which makes value and gradient of ``k1`` and ``k3``
+    those of the divergence in expectation (DeepSeek-V3.2, arXiv 2512.02556; TRL's default).
 
     Args:
         logp: Under the current policy, ``[N,T]``.
         reference_logp: Under the reference, ``[N,T]``.
         estimator: ``"k1"``, ``"k2"`` or ``"k3"``.
         clamp: The estimate is bounded to ``[-clamp, clamp]``, without gradient beyond; None for no bound.
+        old_logp: Under the policy at the rollout's weights, ``[N,T]``; None leaves the ratio out.
 
     Raises:
         ConfigurationError: For an unknown estimator, shapes that differ, or a clamp that is not positive.
@@ -321,7 +330,8 @@ def kl_loss(logp: Tensor, reference_logp: Tensor, estimator: str, clamp: float |
     else:
         bounded = apart.clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
         estimate = bounded.expm1() - bounded
-    return estimate if clamp is None else estimate.clamp(-clamp, clamp)
+    estimate = estimate if clamp is None else estimate.clamp(-clamp, clamp)
+    return estimate if old_logp is None else estimate * _log_ratio(logp, old_logp, estimate).exp()
 
 
 def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float | None = None) -> Tensor:
