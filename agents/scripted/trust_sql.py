@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fogline.agents.agent import SeatView
+from fogline.agents.scripted.golds import Golds
 from fogline.core.errors import AgentError, ConfigurationError
-from fogline.simulators.databases.records import SchemaSubset, TextToSQLDataset
+from fogline.simulators.databases.records import TextToSQLDataset
 
 _ENGINE = re.compile(r"\*\*Database engine:\*\* (\w+)")
 _QUESTION = re.compile(r"\*\*Question:\*\* (.*)")
@@ -38,8 +39,7 @@ class OracleAgent:
     batch_size: int | None = None
 
     def __init__(self, dataset: TextToSQLDataset) -> None:
-        self._dataset = dataset
-        self._schemas: dict[str, SchemaSubset] = {}
+        self._golds = Golds(dataset, self.name)
 
     def act(self, views: Sequence[SeatView]) -> list[Any]:
         """Play the next move of each view's plan."""
@@ -55,41 +55,17 @@ class OracleAgent:
         return actions
 
     def _plan(self, view: SeatView) -> list[tuple[str, dict[str, Any]]]:
-        task = self._dataset.tasks.get(view.task_id)
-        if task is None:
-            raise ConfigurationError(
-                f"the oracle has no task {view.task_id!r}: hand it the data set that the environment plays."
-            )
-        schema = self._gold_schema(view.task_id)
-        tables = sorted(schema.tables)
-        columns: dict[str, list[str]] = {table: [] for table in tables}
-        for name in sorted(schema.columns):
-            table, _, column = name.partition(".")
-            columns.setdefault(table, []).append(column)
+        gold_sql = self._golds.task(view.task_id).gold_sql
+        columns = self._golds.columns(view.task_id)
+        tables = list(columns)
         catalogue = CatalogueQueries(_engine(view))
         plan: list[tuple[str, dict[str, Any]]] = [("explore_schema", {"sql": catalogue.tables(tables)})]
         plan += [("explore_schema", {"sql": sql}) for sql in catalogue.columns(columns)]
         if any(tool["function"]["name"] == "propose_schema" for tool in view.tools):
             plan.append(("propose_schema", {"tables": tables, "columns": columns}))
-        plan.append(("generate_sql", {"sql": task.gold_sql}))
-        plan.append(("confirm_answer", {"sql": task.gold_sql}))
+        plan.append(("generate_sql", {"sql": gold_sql}))
+        plan.append(("confirm_answer", {"sql": gold_sql}))
         return plan
-
-    def _gold_schema(self, task_id: str) -> SchemaSubset:
-        known = self._schemas.get(task_id)
-        if known is None:
-            from fogline.simulators.databases.executor import Database
-            from fogline.simulators.databases.gold_schema import gold_schema
-
-            task = self._dataset.tasks[task_id]
-            if task.gold_schema is not None:
-                known = task.gold_schema
-            else:
-                database = Database(self._dataset.databases[task.database])
-                known = gold_schema(task.gold_sql, database.catalogue(), database.dialect)
-                database.close()
-            self._schemas[task_id] = known
-        return known
 
 
 class CatalogueQueries:

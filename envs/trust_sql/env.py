@@ -23,6 +23,7 @@ from fogline.envs.trust_sql.scoring import Answer, Scorer, reward_limits
 from fogline.envs.trust_sql.sources import engine_of, load_tasks
 from fogline.simulators.databases.executor import Database
 from fogline.simulators.databases.records import QueryLimits, QueryResult, TextToSQLDataset, TextToSQLTask
+from fogline.simulators.databases.shelf import Shelf
 
 PROTOCOLS = ("off", "soft", "strict")
 _MAX_TEXT = 200_000
@@ -47,8 +48,9 @@ class TrustSQLEnv(TurnEnv[str, Any]):
     second track of Dual-Track GRPO.
 
     Args:
-        dataset: ``"bundled"`` (Chinook and Northwind), ``"enterprise"`` or ``"pocket"`` (generated, large or
-            small enough for a tiny language model), the path of a BIRD or Spider folder or of a JSONL file, or a loaded :class:`TextToSQLDataset`.
+        dataset: ``"bundled"`` (Chinook and Northwind), ``"enterprise"`` or ``"pocket"`` (generated, large or small
+            enough for a tiny language model), the path of a BIRD or Spider folder or of a JSONL file, or a loaded
+            :class:`TextToSQLDataset`.
         databases: Keep only tasks of these databases.
         engine: Where bundled data are loaded: ``sqlite``, ``duckdb``, or ``postgresql`` with ``engine_url``.
         engine_url: SQLAlchemy URL of the PostgreSQL server.
@@ -66,6 +68,7 @@ class TrustSQLEnv(TurnEnv[str, Any]):
         seconds_per_query: Limit of one statement.
         show_turns_left: Whether observations say how much of the budget is left.
         paraphrase: Ask each question in another wording where the data set has one.
+        shelf: Opens databases once and remembers answers for all environments that are given it (training on files).
         render_mode: ``"ansi"`` or None.
 
     Raises:
@@ -97,6 +100,7 @@ class TrustSQLEnv(TurnEnv[str, Any]):
         seconds_per_query: float = 10.0,
         show_turns_left: bool = False,
         paraphrase: bool = False,
+        shelf: Shelf | None = None,
         render_mode: str | None = None,
     ) -> None:
         _check_options(schema, protocol, comparator, schema_mode, boundary, actions)
@@ -122,6 +126,7 @@ class TrustSQLEnv(TurnEnv[str, Any]):
         self._display = Display(max_rows_shown, max_observation_tokens)
         self._limits = QueryLimits(seconds=seconds_per_query, keep_rows=max_rows_shown)
         self._scorer = Scorer(comparator, schema_mode, reward_limits(seconds_per_query))
+        self._shelf = shelf
         self._databases: dict[str, Database] = {}
         self._spec: EnvSpec | None = None
         self._session: _Session | None = None
@@ -149,6 +154,8 @@ class TrustSQLEnv(TurnEnv[str, Any]):
     def spec(self, value: EnvSpec | None) -> None:
         if value is not None and isinstance(value.kwargs.get("dataset"), TextToSQLDataset):
             value = replace(value, kwargs={**value.kwargs, "dataset": value.kwargs["dataset"].name})
+        if value is not None and "shelf" in value.kwargs:
+            value = replace(value, kwargs={key: kept for key, kept in value.kwargs.items() if key != "shelf"})
         self._spec = value
 
     def begin(self, task_id: str) -> tuple[str, dict[str, Any]]:
@@ -193,6 +200,8 @@ class TrustSQLEnv(TurnEnv[str, Any]):
         if self._over or session is None:
             return self.step(action)
         parsed = self._parse(action)
+        if parsed.phase == "confirm" and self._scorer.at_hand(session.task, session.database, parsed.sql):
+            return self.step(action)
         if parsed.phase == "confirm" or session.turn + 1 >= self._max_turns:
             # The end may run gold statements over several databases: one thread waits for all of them.
             return await asyncio.to_thread(self.step, action)
@@ -217,9 +226,10 @@ class TrustSQLEnv(TurnEnv[str, Any]):
         )
 
     def close(self) -> None:
-        """Let go of the databases."""
+        """Let go of the databases that are this environment's own."""
         for database in self._databases.values():
-            database.close()
+            if self._shelf is None:
+                database.close()
         self._databases.clear()
         self._scorer.close()
 
@@ -314,7 +324,9 @@ class TrustSQLEnv(TurnEnv[str, Any]):
     def _database(self, name: str) -> Database:
         database = self._databases.get(name)
         if database is None:
-            database = self._databases[name] = Database(self._dataset.databases[name], self._limits)
+            ref = self._dataset.databases[name]
+            opened = Database(ref, self._limits) if self._shelf is None else self._shelf.database(ref, self._limits)
+            database = self._databases[name] = opened
         return database
 
     def _wording(self, task: TextToSQLTask) -> str:

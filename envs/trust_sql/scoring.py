@@ -13,7 +13,7 @@ from fogline.envs.trust_sql.protocol import Protocol, missing
 from fogline.envs.trust_sql.taxonomy import error_class
 from fogline.simulators.databases.comparators import compare, compare_suite, result_key
 from fogline.simulators.databases.executor import Database
-from fogline.simulators.databases.gold_schema import gold_schema, identifiers_used
+from fogline.simulators.databases.gold_schema import gold_schema
 from fogline.simulators.databases.records import DatabaseRef, QueryLimits, QueryResult, SchemaSubset, TextToSQLTask
 from fogline.simulators.databases.schema_scores import schema_reward, schema_score
 
@@ -138,7 +138,7 @@ class Scorer:
         self, database: Database, protocol: Protocol, answer: Answer, right: bool, wanted: SchemaSubset
     ) -> dict[str, Any]:
         """Names in the final statement against the database, what was seen, and the gold schema (section 17)."""
-        used = identifiers_used(answer.sql, database.catalogue(), database.dialect) if answer.sql else None
+        used = database.identifiers(answer.sql) if answer.sql else None
         unknown = sorted({*used.unknown_tables, *used.unknown_columns}) if used else []
         ungrounded = missing(used.known, protocol.observed.seen()) if used else ()
         return {
@@ -158,7 +158,7 @@ class Scorer:
 
     def outside(self, sql: str, proposed: SchemaSubset, database: Database) -> tuple[str, ...]:
         """Names that a statement uses and the proposal lacks; none where the statement cannot be read."""
-        return missing(identifiers_used(sql, database.catalogue(), database.dialect).known, proposed)
+        return missing(database.identifiers(sql).known, proposed)
 
     def note_outside_proposals(self, protocol: Protocol, database: Database) -> None:
         """Book generate turns that used more than the proposal in force; done once, when the episode ends.
@@ -169,6 +169,12 @@ class Scorer:
             if proposals and self.outside(sql, protocol.proposals[proposals - 1].schema, database):
                 protocol.violations.append((turn, "generate_outside_proposal"))
         protocol.violations.sort()
+
+    def at_hand(self, task: TextToSQLTask, database: Database, sql: str) -> bool:
+        """Whether scoring an answer needs no database: its statement and the gold were run before."""
+        if self.comparator == "spider" or not database.remembers(sql, self.limits):
+            return False
+        return task.task_id in self._golds or database.remembers(task.gold_sql, self.limits)
 
     def close(self) -> None:
         """Let go of the further populations."""

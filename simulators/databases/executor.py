@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Generator, Sequence
 from itertools import chain
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fogline.core.errors import ConfigurationError
 from fogline.simulators.databases.locations import locate
@@ -38,6 +38,9 @@ from fogline.simulators.databases.records import (
 )
 from fogline.simulators.databases.wire import LimitValues
 
+if TYPE_CHECKING:
+    from fogline.simulators.databases.gold_schema import IdentifiersUsed
+
 __all__ = ["Database", "DatabaseUnavailable"]
 
 MAX_STATEMENT_CHARACTERS = 1_000_000
@@ -45,6 +48,9 @@ MAX_STATEMENT_CHARACTERS = 1_000_000
 
 ATTEMPTS = 2
 """A request that no worker had begun when it died is tried this often."""
+
+IDENTIFIERS_KEPT = 1024
+"""Statements whose names a database remembers."""
 
 _PATH = re.compile(r"(?<![\w/.])(?:[A-Za-z]:)?(?:[/\\][^\s/\\'\":;,()]+){2,}[/\\]?")
 
@@ -89,6 +95,7 @@ class Database:
         self._process_id = os.getpid()
         self._closed = False
         self._catalogue: Catalogue | None = None
+        self._identifiers: dict[str, IdentifiersUsed] = {}
         self._leave = weakref.finalize(self, _leave_all, self._pools)
 
     def execute(self, sql: str, limits: QueryLimits | None = None) -> QueryResult:
@@ -172,6 +179,26 @@ class Database:
 
             self._catalogue = read_catalogue(self)
         return self._catalogue
+
+    def identifiers(self, sql: str) -> IdentifiersUsed:
+        """Return the names that a statement uses, known and unknown; the last statements are remembered.
+
+        Reading a statement takes sqlglot a millisecond or more, and the end of an episode asks for the same ones
+        several times.
+        """
+        known = self._identifiers.get(sql)
+        if known is None:
+            from fogline.simulators.databases.gold_schema import identifiers_used
+
+            known = identifiers_used(sql, self.catalogue(), self.dialect)
+            if len(self._identifiers) >= IDENTIFIERS_KEPT:
+                self._identifiers.clear()
+            self._identifiers[sql] = known
+        return known
+
+    def remembers(self, sql: str, limits: QueryLimits | None = None) -> bool:
+        """Whether the answer to a statement is at hand, so that :meth:`execute` would not wait: never, here."""
+        return False
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the file; for a server, of the catalogue."""
