@@ -108,7 +108,7 @@ def test_every_sample_of_the_space_has_an_index(space: Any, seed: int) -> None:
 def test_the_first_part_leads_the_joint_index() -> None:
     choices = Choices(spaces.MultiDiscrete([3, 2, 5], start=[1, 0, 2]))
     for index in range(30):
-        expected = np.array(np.unravel_index(index, (3, 2, 5))) + [1, 0, 2]
+        expected = np.add(np.unravel_index(index, (3, 2, 5)), [1, 0, 2])
         assert np.array_equal(choices.action(index), expected)
 
 
