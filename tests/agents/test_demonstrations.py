@@ -39,7 +39,8 @@ def assignments(dataset: TextToSQLDataset, seeds: int = 1) -> list[Assignment]:
 
 
 def flawless(dataset: TextToSQLDataset, **rates: float) -> Annotator:
-    return Annotator(dataset, **{"exact": 1.0, "wander": 0.0, "stumble": 0.0, "careless": 0.0, **rates})
+    chosen: dict[str, Any] = {"exact": 1.0, "wander": 0.0, "stumble": 0.0, "careless": 0.0, **rates}
+    return Annotator(dataset, **chosen)
 
 
 def same(episodes: list[Episode]) -> list[Any]:

@@ -109,10 +109,11 @@ def _table(
     for number in range(size - 1 - (referred is not None)):
         word = _column_word(config, namer, rng, [attribute.word for attribute in attributes], elsewhere)
         if (number + first_numeric) % 2:
-            kind, values = ("REAL" if rng.random() < 0.3 else "INTEGER"), ()
+            kind = "REAL" if rng.random() < 0.3 else "INTEGER"
+            attributes.append(Attribute(word, namer.identifier(word), kind))
         else:
-            kind, values = "TEXT", tuple(namer.word() for _ in range(_VALUES_OF_A_CATEGORY))
-        attributes.append(Attribute(word, namer.identifier(word), kind, values))
+            values = tuple(namer.word() for _ in range(_VALUES_OF_A_CATEGORY))
+            attributes.append(Attribute(word, namer.identifier(word), "TEXT", values))
     columns = [PhysicalColumn(KEY, "INTEGER", "@id")]
     keys: tuple[DeclaredKey, ...] = ()
     reference = ""

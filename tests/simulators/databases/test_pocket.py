@@ -64,7 +64,7 @@ def test_databases_of_different_parts_share_no_identifier_and_no_value(tmp_path:
         for part in PARTS
     ]
     assert all(not one & other for one, other in combinations(found, 2))
-    assert all(len(one) > 250 for one in found)
+    assert all(len(one) > 150 for one in found)
 
 
 @given(
