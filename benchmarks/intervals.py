@@ -1,4 +1,7 @@
-"""Confidence intervals: Wilson's for one yes-or-no trial a task, a bootstrap over tasks for anything else."""
+"""Confidence intervals: Wilson's for one yes-or-no trial a task, a bootstrap over tasks for anything else.
+
+Student's, for the mean of a few independent runs.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fogline.core.errors import ConfigurationError
+
+LEAST_RUNS = 3
+"""Fewer runs have no interval."""
 
 _CELLS_AT_ONCE = 4_000_000
 
@@ -86,6 +92,57 @@ def cluster_bootstrap(
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(low), float(high))
+
+
+def student_t(values: Sequence[float], *, confidence: float = 0.95) -> Interval | None:
+    """Student's interval of a mean: for independent runs, of which there are few.
+
+    Source: Student, "The probable error of a mean", 1908.
+
+    Args:
+        values: One value per run, such as differences of two arms that share a seed.
+        confidence: Coverage, in (0, 1).
+
+    Returns:
+        The interval, of no width where all values are equal; None for fewer than three, which say too little.
+
+    Raises:
+        ConfigurationError: For a coverage outside (0, 1).
+    """
+    _check_confidence(confidence)
+    count = len(values)
+    if count < LEAST_RUNS:
+        return None
+    mean = math.fsum(values) / count
+    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
+    half = t_quantile(count - 1, confidence) * math.sqrt(variance / count)
+    return Interval(mean - half, mean + half)
+
+
+def t_quantile(freedom: int, confidence: float = 0.95) -> float:
+    """The t for which a share ``confidence`` of Student's distribution lies within ±t.
+
+    Args:
+        freedom: Degrees of freedom, at least 1.
+        confidence: That share, in (0, 1).
+    """
+    low, high = 0.0, math.pi / 2
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _central_share(middle, freedom) < confidence else (low, middle)
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def _central_share(angle: float, freedom: int) -> float:
+    """P(|T| < √freedom tan angle), in closed form (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
+    sine, cosine = math.sin(angle), math.cos(angle)
+    first = 1 + freedom % 2
+    term = cosine if freedom % 2 else 1.0
+    total = term if freedom > 1 else 0.0
+    for order in range(first, freedom - 2, 2):
+        term *= order / (order + 1) * cosine * cosine
+        total += term
+    return (angle + sine * total) * 2 / math.pi if freedom % 2 else sine * total
 
 
 def _check_confidence(confidence: float) -> None:
