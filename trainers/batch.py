@@ -196,9 +196,10 @@ class _Row:
         for index, turn in enumerate(turns):
             self._append(index, turn, episode)
         self.turn_rewards = _paid(episode, turns, seat, seat_reward) if self.valid else [0.0] * len(turns)
-        self.turn_terms = _terms(episode, turns)
+        self.turn_terms = _terms(episode, turns) if self.valid else {}
         self.session = {"reward": float(sum(self.turn_rewards)), "turns": float(len(turns))}
-        self.session |= {name: float(value) for name, value in _untaken("outcome", episode, episode.outcome)}
+        if self.valid:
+            self.session |= {name: float(value) for name, value in _untaken("outcome", episode, episode.outcome)}
         self.ends = _track_ends(episode)
         self.context = policy.context(turns, _final(episode, seat)) if self.valid else RowContext()
         for name, array in self.context.per_token.items():

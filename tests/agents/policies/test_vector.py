@@ -16,6 +16,7 @@ from echo_game import EchoGame
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shop import SCHEMAS
 
 from fogline.agents.agent import Decision, SeatView
 from fogline.agents.collector import collect_all
@@ -605,3 +606,13 @@ def test_skills_are_choices_like_any_other() -> None:
         assert policy.network.outputs(torch.from_numpy(policy.encoder.encode((), "x"))).shape == (SkillEncoder.actions,)
     assert policy.sizes == (SkillEncoder.actions,)
     assert policy.context(view.turns, None).per_token["observation"].shape == (0, SkillEncoder.features)
+
+
+def test_skills_are_played_and_scored_in_trust_sql(make_env: Any) -> None:
+    policy = lively(CategoricalPolicy(SkillEncoder(), dtype=torch.float64))
+    tasks = [(task_id, seed) for task_id in sorted(SCHEMAS)[:2] for seed in range(2)]
+    episodes = collect_all(lambda: make_env(actions="structured"), policy, tasks)
+    batch = batch_of(episodes, policy, dtype=torch.float64)
+    assert batch.valid.all()
+    assert int(batch.policy_mask.sum()) == sum(len(episode.turns) for episode in episodes)
+    assert torch.allclose(scored(policy, batch).logp, batch.behaviour_logp, atol=1e-12)
