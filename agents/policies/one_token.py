@@ -49,6 +49,11 @@ class OneTokenPolicy:
         """All trainable weights, the critic's and the normalisation's statistics included."""
         return self.network
 
+    @property
+    def normalises(self) -> bool:
+        """Whether observations are scaled by running statistics, which :meth:`observe` feeds."""
+        return self.network.norm is not None
+
     def observe(self, observations: Tensor) -> None:
         """Let the normalisation see ``[M,F]`` observations: called by the trainer between batches, never within.
 

@@ -33,6 +33,16 @@ class RowContext:
     per_row: Mapping[str, Array] = field(default_factory=dict)
 
 
+class Scorer(Protocol):
+    """What a frozen reference can do: say how likely it finds tokens."""
+
+    def score(
+        self, tokens: Tensor, attention_mask: Tensor, policy_mask: Tensor, context: Mapping[str, Tensor]
+    ) -> Forward:
+        """As :meth:`Policy.score`, log-probabilities only."""
+        ...
+
+
 @runtime_checkable
 class Policy(Protocol):
     """An agent whose weights can be trained.
@@ -88,6 +98,10 @@ class Policy(Protocol):
             entropy: Whether ``Forward.entropy`` is wanted.
             values: Whether ``Forward.values`` is wanted.
         """
+        ...
+
+    def reference(self) -> Scorer:
+        """Today's policy, frozen, for a divergence term."""
         ...
 
     def save(self, folder: Path) -> None:
