@@ -43,12 +43,23 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("update-*.pt") if _NAME.fullmatch(path.name))
 
 
-def load_checkpoint(path: Path, recipe: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def forget_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a run that is started anew: theirs must not be taken for the new run's."""
+    for path in checkpoints(folder):
+        path.unlink()
+
+
+def load_checkpoint(path: Path, recipe: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Read a state that was saved under the same recipe.
+
+    Args:
+        path: The file.
+        recipe: Name of the method.
+        settings: What must be as it was: the method's options, environment and seed.
 
     Raises:
         DataError: It is no checkpoint of ours.
-        ConfigurationError: It belongs to another recipe, or to other settings of it.
+        ConfigurationError: It belongs to another recipe, or was trained with other settings.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -61,11 +72,12 @@ def load_checkpoint(path: Path, recipe: str, options: Mapping[str, Any]) -> dict
             f"the checkpoint {str(path)!r} is of recipe {state['recipe']!r}, not {recipe!r}: train that recipe, choose "
             "another folder with out=, or start anew with resume=False."
         )
-    differing = sorted(name for name in options if state["options"].get(name) != options[name])
+    trained = {**state["options"], "env": state.get("env"), "seed": state.get("seed")}
+    differing = sorted(name for name in settings if trained.get(name) != settings[name])
     if differing:
         name = differing[0]
         raise ConfigurationError(
-            f"the checkpoint {str(path)!r} was trained with {name}={state['options'].get(name)!r}, not "
-            f"{options[name]!r}: use the same options, another folder with out=, or resume=False."
+            f"the checkpoint {str(path)!r} was trained with {name}={trained.get(name)!r}, not {settings[name]!r}: use "
+            "the same settings, another folder with out=, or resume=False."
         )
     return state

@@ -8,6 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fogline.trainers.learner import LearnerConfig
 
+SEEDS_PER_RUN = 1_000_000_000
+"""Seeds of training episodes are ``(run seed + 1) · this + counter``: no two runs share one, and all seeds below this
+are left to evaluation."""
+
 
 class PolicyConfig(BaseModel):
     """Who is trained.
@@ -91,8 +95,8 @@ class EvaluationConfig(BaseModel):
     env_kwargs: dict[str, Any] = Field(default_factory=dict)
     tasks: Annotated[tuple[str, ...], Field(strict=False)] = ()
     limit: int | None = Field(default=None, ge=1)
-    samples: int = Field(default=1, ge=1)
-    seed: int = Field(default=10_000_000, ge=0)
+    samples: int = Field(default=1, ge=1, le=SEEDS_PER_RUN // 2)
+    seed: int = Field(default=10_000_000, ge=0, le=SEEDS_PER_RUN // 2)
     greedy: bool = True
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from fogline.agents.policies.forward import Forward
-from fogline.agents.policies.policy import Policy
+from fogline.agents.policies.policy import Policy, Scorer
 from fogline.core.errors import ConfigurationError, DataError, FoglineError
 from fogline.trainers import diagnostics
 from fogline.trainers.batch import Batch
@@ -21,18 +21,18 @@ from fogline.trainers.processes import Processes
 from fogline.trainers.recipe import Counts, Recipe, Term
 
 
-class Scorer(Protocol):
-    """What a reference must do: give the log-probabilities of tokens, as :meth:`Policy.score` does."""
+@runtime_checkable
+class Normalising(Protocol):
+    """A policy that can scale observations by their running mean and deviation.
 
-    def score(
-        self,
-        tokens: Tensor,
-        attention_mask: Tensor,
-        policy_mask: Tensor,
-        context: Mapping[str, Tensor],
-        **wanted: bool,
-    ) -> Forward:
-        """As :meth:`Policy.score`."""
+    Attributes:
+        normalises: Whether it does.
+    """
+
+    normalises: bool
+
+    def observe(self, observations: Tensor) -> None:
+        """Take ``[M,F]`` observations into the statistics."""
         ...
 
 
@@ -119,11 +119,11 @@ class _Tally:
             )
 
     def means(self, processes: Processes) -> dict[str, float]:
-        total: dict[str, float] = {}
-        for sums in processes.gather([self.sums]):
-            for name, value in sums.items():
-                total[name] = total.get(name, 0.0) + value
-        return {name: value / max(self.steps, 1) for name, value in total.items()} | self.bounds
+        whole = _Tally(self.steps)
+        for sums, bounds in processes.gather([(self.sums, self.bounds)]):
+            whole.add(sums)
+            whole.add(bounds)
+        return {name: value / max(self.steps, 1) for name, value in whole.sums.items()} | whole.bounds
 
 
 class Learner:
@@ -161,6 +161,7 @@ class Learner:
         self.terms = tuple(term for term in recipe.terms if term.coefficient != 0)
         self.needs = frozenset(recipe.needs).union(*(term.needs for term in self.terms))
         _check_needs(policy, recipe, self.needs, reference)
+        _check_old_logp(config)
         self.parameters = [parameter for parameter in policy.module.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.AdamW(
             self.parameters,
@@ -188,13 +189,16 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate if learning_rate is None else learning_rate
         prepared = self.prepare(batch)
+        # Before any step: whatever is wrong with the batch is found while the weights are untouched.
+        seen = _of_batch(batch, prepared)
         advantage = {name: value.detach() for name, value in self.recipe.advantage(prepared).items()}
         tally = _Tally()
         for rows in self._minibatches(prepared):
             self._step(prepared, advantage, rows, tally)
+        self._observe(batch)
         self.updates += 1
         self.policy.version += 1
-        return {**_of_batch(batch, prepared), **tally.means(self.processes)}
+        return {**seen, **tally.means(self.processes)}
 
     def state(self) -> dict[str, Any]:
         """Weights, optimiser and counters: what :meth:`restore` takes."""
@@ -254,20 +258,25 @@ class Learner:
         )
         return "first-pass" if once and not needed_before else "recompute"
 
-    def _scored(self, policy: Scorer, batch: Batch, values: bool) -> tuple[Tensor, Tensor | None]:
+    def _scored(self, scorer: Scorer, batch: Batch, values: bool) -> tuple[Tensor, Tensor | None]:
         """Log-probabilities and values of every row, without gradient; each process scores its share."""
         logp = torch.zeros_like(batch.behaviour_logp)
         estimate = torch.zeros_like(logp) if values else None
-        rows = self.processes.share(_by_length(batch, torch.arange(len(batch))))
+        rows = self.processes.share(_by_length(batch, torch.nonzero(batch.valid).squeeze(1)))
         with torch.no_grad():
             for part in self._micro_batches(rows):
                 piece = batch.select(part).trimmed()
-                forward = _forward(policy, piece, **({"values": True} if values else {}))
+                forward = self.policy.score(*_parts(piece), values=True) if values else scorer.score(*_parts(piece))
                 width = piece.tokens.shape[1]
                 logp[part, :width] = forward.logp.to(logp.dtype)
                 if estimate is not None and forward.values is not None:
                     estimate[part, :width] = forward.values.to(logp.dtype)
         return self.processes.add(logp), None if estimate is None else self.processes.add(estimate)
+
+    def _observe(self, batch: Batch) -> None:
+        """Show a policy that normalises its observations those of this batch; the next one is played under them."""
+        if isinstance(self.policy, Normalising) and self.policy.normalises:
+            self.policy.observe(batch.context["observation"][batch.policy_mask & batch.valid[:, None]])
 
     def _bootstrap(self, batch: Batch) -> Tensor:
         with torch.no_grad():
@@ -291,17 +300,19 @@ class Learner:
 
     def _micro_batches(self, rows: Tensor) -> Iterator[Tensor]:
         size = self.config.micro_batch or max(len(rows), 1)
-        yield from (part for part in rows.split(size) if len(part))
+        yield from (part for part in torch.split(rows, size) if len(part))
 
     def _step(self, batch: Batch, advantage: Mapping[str, Tensor], rows: Tensor, tally: _Tally) -> None:
         whole = batch.select(rows)
         counts = {term.name: count(whole, term.mask) for term in self.terms}
+        tokens = float(whole.policy_mask.sum())
         self.optimiser.zero_grad(set_to_none=True)
         for part in self._micro_batches(self.processes.share(_by_length(batch, rows))):
             piece = batch.select(part).trimmed()
             width = piece.tokens.shape[1]
             credit = {name: value[part, :width] for name, value in advantage.items()}
-            self._accumulate(piece, credit, counts, len(part) / len(rows), tally)
+            share = float(piece.policy_mask.sum()) / tokens
+            self._accumulate(piece, credit, counts, share, tally)
         self.processes.add_gradients(self.parameters)
         tally.check_finite(self.processes, self.updates)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_gradient_norm or math.inf)
@@ -318,9 +329,10 @@ class Learner:
         self, piece: Batch, credit: Mapping[str, Tensor], counts: Mapping[str, Counts], share: float, tally: _Tally
     ) -> None:
         """Forward, objective and backward of one micro-batch."""
-        forward = _forward(self.policy, piece, entropy="entropy" in self.needs, values="values" in self.needs)
+        forward = self.policy.score(*_parts(piece), entropy="entropy" in self.needs, values="values" in self.needs)
         if self._old_logp() == "first-pass":
             piece = replace(piece, old_logp=forward.logp.detach())
+            tally.add(_mismatch(piece), share)
         total = forward.logp.new_zeros(())
         logged = {}
         for term in self.terms:
@@ -361,7 +373,7 @@ def count(batch: Batch, track: str) -> Counts:
     mask = batch.masks.get(track)
     tokens = 0.0 if mask is None else float((mask & valid[:, None]).sum())
     lengths = batch.policy_mask.sum(1)
-    return Counts(tokens, float(valid.sum()), float(len(batch.group[valid].unique())), float(lengths.max()))
+    return Counts(tokens, float(valid.sum()), float(len(torch.unique(batch.group[valid]))), float(lengths.max()))
 
 
 def check_rewards(batch: Batch) -> None:
@@ -395,8 +407,23 @@ def _check_needs(policy: Policy, recipe: Recipe, needs: frozenset[str], referenc
         )
 
 
-def _forward(policy: Scorer, batch: Batch, **wanted: bool) -> Forward:
-    return policy.score(batch.tokens, batch.attention_mask, batch.policy_mask, batch.context, **wanted)
+def _check_old_logp(config: LearnerConfig) -> None:
+    steps = config.epochs * config.minibatches
+    if config.old_logp == "first-pass" and steps > 1:
+        raise ConfigurationError(
+            f"old_logp='first-pass' with epochs={config.epochs} and minibatches={config.minibatches}: later steps "
+            "would take their own weights for the rollout's, and nothing would be clipped. Use old_logp='recompute'."
+        )
+    if config.old_logp == "sampler" and config.correction != "none":
+        raise ConfigurationError(
+            f"correction={config.correction!r} with old_logp='sampler' compares the sampler with itself: use "
+            "old_logp='recompute', or correction='none'."
+        )
+
+
+def _parts(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Mapping[str, Tensor]]:
+    """What a policy scores."""
+    return batch.tokens, batch.attention_mask, batch.policy_mask, batch.context
 
 
 def _by_length(batch: Batch, rows: Tensor) -> Tensor:
@@ -410,10 +437,13 @@ def _of_batch(raw: Batch, prepared: Batch) -> dict[str, float]:
     rewards = {name: value for name, value in raw.session.items() if name != "turns"}
     logged = diagnostics.group_statistics(rewards, length, raw.truncated, raw.group, raw.valid)
     if prepared.old_logp is not raw.old_logp:
-        logged |= diagnostics.mismatch_statistics(
-            prepared.old_logp, prepared.behaviour_logp, prepared.policy_mask, prepared.valid
-        )
+        logged |= _mismatch(prepared)
     return logged
+
+
+def _mismatch(batch: Batch) -> dict[str, float]:
+    """How far the sampler is from the trainer at the rollout's weights."""
+    return diagnostics.mismatch_statistics(batch.old_logp, batch.behaviour_logp, batch.policy_mask, batch.valid)
 
 
 def _of_step(forward: Forward, piece: Batch, credit: Mapping[str, Tensor], recipe: Recipe) -> dict[str, float]:

@@ -25,7 +25,9 @@ class RunLog:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / LOG
         kept = [row for row in read_log(folder) if row["update"] <= after]
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
+        half = self.path.with_suffix(".part")
+        half.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
+        half.replace(self.path)
         self._file = self.path.open("a", encoding="utf-8")
         self._events = _events(folder, after) if tensorboard else None
 

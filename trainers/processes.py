@@ -48,20 +48,20 @@ class Processes:
         if self.count == 1:
             return
         parameters = [parameter for parameter in parameters if parameter.requires_grad]
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        flat = self.add(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-        for gradient, part in zip(gradients, flat.split([item.numel() for item in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))
+        gradients = [torch.zeros_like(item) if item.grad is None else item.grad for item in parameters]
+        used = gradients[0].new_tensor([float(item.grad is not None) for item in parameters])
+        flat = self.add(torch.cat([used, *(gradient.reshape(-1) for gradient in gradients)]))
+        used, *parts = flat.split([len(parameters), *(item.numel() for item in parameters)])
+        for parameter, part, somewhere in zip(parameters, parts, used.tolist(), strict=True):
+            # None stays None where nobody had one: an optimiser leaves such weights alone, as it does in one process.
+            parameter.grad = part.view_as(parameter) if somewhere else None
 
     def add(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor over all processes."""
         if self.count == 1:
             return tensor
-        summed: Tensor = self._accelerator.reduce(tensor, "sum")
-        return summed
+        summed: Tensor = self._accelerator.reduce(tensor.to(self._accelerator.device), "sum")
+        return summed.to(tensor.device)
 
     def gather(self, items: list[Any]) -> list[Any]:
         """The items of all processes, in the order of their ranks."""

@@ -16,12 +16,9 @@ from fogline.agents.scheduler import close_quietly
 from fogline.core.episode import Episode
 from fogline.core.errors import ConfigurationError
 from fogline.trainers.batch import Batch, batch_of
-from fogline.trainers.config import RolloutConfig
+from fogline.trainers.config import SEEDS_PER_RUN, RolloutConfig
 from fogline.trainers.processes import Processes
 from fogline.trainers.recipe import Recipe
-
-SEEDS_PER_RUN = 1_000_000_000
-"""Seeds of training episodes are ``run seed · this + counter``: no two runs share one, and evaluation uses none."""
 
 
 @dataclass
@@ -163,17 +160,17 @@ class Rollouts:
         names = [self._task(self.cursor.groups + index) for index in range(tasks)]
         for name, size in zip(names, self._sizes(recipe, names), strict=True):
             for _ in range(size):
-                assignment = Assignment(name, self.seed * SEEDS_PER_RUN + self.cursor.episodes)
+                assignment = Assignment(name, (self.seed + 1) * SEEDS_PER_RUN + self.cursor.episodes)
                 group_of[assignment] = self.cursor.groups
                 assignments.append(assignment)
                 self.cursor.episodes += 1
             self.cursor.groups += 1
         mine = assignments[self.processes.rank :: self.processes.count]
-        episodes = self.processes.gather(self._collect(mine))
-        by_seed = {episode.seed: episode for episode in episodes}
-        for episode in episodes:
+        by_seed = {episode.seed: episode for episode in self.processes.gather(self._collect(mine))}
+        played = [(group_of[item], by_seed[item.seed]) for item in assignments]
+        for _, episode in played:
             self.statistics.note(episode, self.config.correct_above)
-        return [(group_of[item], by_seed[item.seed]) for item in assignments]
+        return played
 
     def _collect(self, assignments: Sequence[Assignment]) -> list[Episode]:
         if not assignments:
@@ -222,5 +219,5 @@ def _kept_groups(
     batch = batch_of(episodes, policy, seat_reward=seat_reward, groups=numbers)
     keep = recipe.select(batch)
     order = list(dict.fromkeys(numbers))
-    alive = {order[int(index)] for index in batch.group[keep].unique()}
+    alive = {order[int(index)] for index in torch.unique(batch.group[keep])}
     return [group for group in groups if group[0][0] in alive]

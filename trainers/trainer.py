@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from fogline.agents.collector import EnvFactory
-from fogline.agents.policies.policy import Policy
+from fogline.agents.policies.policy import Policy, Scorer
 from fogline.agents.rollout import Assignment
 from fogline.agents.scheduler import close_quietly
 from fogline.core.errors import ConfigurationError
-from fogline.trainers.checkpoints import checkpoints, load_checkpoint, save_checkpoint
+from fogline.trainers.checkpoints import checkpoints, forget_checkpoints, load_checkpoint, save_checkpoint
 from fogline.trainers.config import TrainConfig
-from fogline.trainers.learner import Learner, Scorer, TrainingDiverged
+from fogline.trainers.learner import Learner, TrainingDiverged
 from fogline.trainers.logs import RunLog
 from fogline.trainers.measuring import episode_means, measure
 from fogline.trainers.processes import Processes
@@ -69,7 +69,9 @@ class Trainer:
         self.config = config
         self.folder = Path(config.out)
         self.processes = processes or Processes()
-        dtype = torch.float64 if config.policy.dtype == "float64" else torch.float32
+        weights = next(policy.module.parameters())
+        self._device = weights.device
+        dtype = torch.float64 if weights.dtype == torch.float64 else torch.float32
         self.rollouts = Rollouts(
             env_factory, policy, task_ids, config.rollout, seed=config.seed, processes=self.processes, dtype=dtype
         )
@@ -78,13 +80,16 @@ class Trainer:
         )
         self.update = 0
         self._evaluation_factory = evaluation_factory or env_factory
-        self._evaluation_tasks = tuple(evaluation_tasks or task_ids)
+        self.evaluation_tasks = tuple(evaluation_tasks or task_ids)
         self._evaluation_kept: list[Any] = []
         self._on_update = on_update
         self._totals = {"episodes": 0.0, "env_steps": 0.0, "policy_tokens": 0.0, "wall_s": 0.0}
 
-    def train(self) -> list[dict[str, Any]]:
+    def train(self, stop: Callable[[], bool] | None = None) -> list[dict[str, Any]]:
         """Run every update that is left, from the last checkpoint where there is one.
+
+        Args:
+            stop: Asked after each update; True writes a checkpoint and ends the run there.
 
         Returns:
             The rows of this run's log.
@@ -95,6 +100,8 @@ class Trainer:
         """
         if self.config.resume:
             self.resume()
+        elif self.processes.main:
+            forget_checkpoints(self.folder / CHECKPOINTS)
         rows: list[dict[str, Any]] = []
         log = RunLog(self.folder, self.update, self.config.tensorboard) if self.processes.main else None
         try:
@@ -107,10 +114,13 @@ class Trainer:
                     log.write(row)
                 if self._on_update is not None:
                     self._on_update(row)
+                if stop is not None and stop():
+                    self.save()
+                    return rows
                 if self._due(self.config.save_every):
                     self.save()
             if self.processes.main:
-                self.save_policy()
+                self.policy.save(self.folder / POLICY)
         finally:
             if log is not None:
                 log.close()
@@ -126,7 +136,7 @@ class Trainer:
             self._warn_of_empty_tracks(played)
         rate = self.config.learner.rate(self.update, self.config.updates)
         try:
-            learned = self.learner.update(played.batch.to(self.config.policy.device), rate)
+            learned = self.learner.update(played.batch.to(self._device), rate)
         except TrainingDiverged as error:
             raise TrainingDiverged(f"{error} The state before it is in {self.save(DIVERGED)}.") from error
         self.update += 1
@@ -150,7 +160,7 @@ class Trainer:
         assignments = [
             Assignment(task_id, settings.seed + sample)
             for sample in range(settings.samples)
-            for task_id in self._evaluation_tasks
+            for task_id in self.evaluation_tasks
         ]
         return measure(
             self._evaluation_factory,
@@ -177,16 +187,13 @@ class Trainer:
             return folder
         return save_checkpoint(folder, self.update, self.state(), self.config.keep, name)
 
-    def save_policy(self) -> None:
-        """Write the last checkpoint, and the weights in the policy's own format."""
-        self.save()
-        self.policy.save(self.folder / POLICY)
-
     def state(self) -> dict[str, Any]:
         """All that an uninterrupted run would carry into the next update."""
         return {
             "recipe": self.recipe.name,
             "options": dict(self.recipe.options),
+            "env": self.config.env,
+            "seed": self.config.seed,
             **self.learner.state(),
             "cursor": asdict(self.rollouts.cursor),
             "statistics": asdict(self.rollouts.statistics),
@@ -198,7 +205,8 @@ class Trainer:
         found = checkpoints(self.folder / CHECKPOINTS)
         if not found:
             return False
-        state = load_checkpoint(found[-1], self.recipe.name, self.recipe.options)
+        own = {"env": self.config.env, "seed": self.config.seed}
+        state = load_checkpoint(found[-1], self.recipe.name, {**self.recipe.options, **own})
         self.learner.restore(state, found[-1])
         self.rollouts.cursor = Cursor(**state["cursor"])
         self.rollouts.statistics = PromptStatistics(**state["statistics"])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fogline.core.errors import ConfigurationError
 from fogline.trainers.credit import GROUPED, credit, selection, session_gate
 from fogline.trainers.options import RecipeOptions
 from fogline.trainers.recipe import Advantage, Recipe, Term
@@ -38,7 +39,7 @@ class Entry:
         described: What its own parts are, by role, in the words of the code.
         assemble: Settings to advantage and own terms; divergence and entropy terms are added to every method.
         own: Defaults beside :data:`COMMON`.
-        critic: Whether it has a value term.
+        critic: Whether it can have a value term; with another advantage than ``gae`` it has none.
     """
 
     name: str
@@ -55,8 +56,14 @@ class Entry:
 
     def build(self, options: RecipeOptions) -> Recipe:
         """The method with these settings."""
+        learned = options.advantage == "gae"
+        if learned and not self.critic:
+            raise ConfigurationError(
+                f"recipe {self.name!r} has no critic, which advantage='gae' needs: use recipe 'ppo', or another "
+                "advantage."
+            )
         advantage, terms = self.assemble(options)
-        reads = {"values"} if options.advantage == "gae" else set()
+        reads = {"values"} if learned else set()
         if options.kl_coefficient > 0 and options.kl_placement == "reward":
             reads.add("reference")
         return Recipe(
@@ -64,7 +71,7 @@ class Entry:
             paper=self.paper,
             options={name: getattr(options, name) for name in self.defaults},
             advantage=advantage,
-            terms=(*terms, *common_terms(options, critic=self.critic)),
+            terms=(*terms, *common_terms(options, critic=learned)),
             clip=clip_of(options),
             gate=session_gate(options),
             select=selection(options),
