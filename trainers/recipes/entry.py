@@ -52,7 +52,7 @@ class Entry:
     @property
     def defaults(self) -> Mapping[str, Any]:
         """Every setting that the method reads, with its default."""
-        return {**self.own, **COMMON}
+        return {**self.own, **COMMON, **self.own}
 
     def build(self, options: RecipeOptions) -> Recipe:
         """The method with these settings."""
