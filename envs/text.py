@@ -60,7 +60,7 @@ class TurnEnv(gymnasium.Env[ObservationT, ActionT], Generic[ObservationT, Action
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012
     reward_scheme: ClassVar[RewardScheme] = RewardScheme()
     simulator_version: ClassVar[str] = "1"
-    blocking: ClassVar[bool] = False
+    blocking: bool = False
     system_prompt: str = ""
     tools: Sequence[Mapping[str, Any]] = ()
 

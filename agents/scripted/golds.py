@@ -17,7 +17,7 @@ class Golds:
     """
 
     def __init__(self, dataset: TextToSQLDataset, player: str) -> None:
-        self._dataset = dataset
+        self.dataset = dataset
         self._player = player
         self._schemas: dict[str, SchemaSubset] = {}
         self._catalogues: dict[str, Catalogue] = {}
@@ -28,7 +28,7 @@ class Golds:
         Raises:
             ConfigurationError: The data set has no such task.
         """
-        task = self._dataset.tasks.get(task_id)
+        task = self.dataset.tasks.get(task_id)
         if task is None:
             raise ConfigurationError(
                 f"the {self._player} has no task {task_id!r}: hand it the data set that the environment plays."
@@ -45,7 +45,7 @@ class Golds:
             task = self.task(task_id)
             known = task.gold_schema
             if known is None:
-                with closing(Database(self._dataset.databases[task.database])) as database:
+                with closing(Database(self.dataset.databases[task.database])) as database:
                     known = gold_schema(task.gold_sql, database.catalogue(), database.dialect)
             self._schemas[task_id] = known
         return known
@@ -65,6 +65,6 @@ class Golds:
 
         known = self._catalogues.get(database)
         if known is None:
-            with closing(Database(self._dataset.databases[database])) as opened:
+            with closing(Database(self.dataset.databases[database])) as opened:
                 known = self._catalogues[database] = opened.catalogue()
         return known

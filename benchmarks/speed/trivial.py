@@ -93,7 +93,7 @@ class BlockingText(TrivialText):
         wait_s: Seconds that each step waits.
     """
 
-    blocking: ClassVar[bool] = True
+    blocking: bool = True
 
     def __init__(self, turns: int, wait_s: float) -> None:
         super().__init__(turns)

@@ -78,7 +78,7 @@ class TrustSQLEnv(TurnEnv[str, Any]):
     metadata: dict[str, Any] = {**TurnEnv.metadata, "name": "TrustSQL-v0"}  # noqa: RUF012
     reward_scheme: ClassVar[RewardScheme] = RewardScheme(session={"execution": 1.0, "format": 1.0, "schema": 0.0})
     simulator_version: ClassVar[str] = "trust-sql-1"
-    blocking: ClassVar[bool] = True
+    blocking: bool = True
 
     def __init__(
         self,
@@ -127,6 +127,8 @@ class TrustSQLEnv(TurnEnv[str, Any]):
         self._limits = QueryLimits(seconds=seconds_per_query, keep_rows=max_rows_shown)
         self._scorer = Scorer(comparator, schema_mode, reward_limits(seconds_per_query))
         self._shelf = shelf
+        # Off a shelf a database is opened once in a run: no reset is worth a thread.
+        self.blocking = shelf is None
         self._databases: dict[str, Database] = {}
         self._spec: EnvSpec | None = None
         self._session: _Session | None = None

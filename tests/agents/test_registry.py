@@ -38,7 +38,7 @@ def test_a_chat_agent_takes_the_options_of_its_model_too(tmp_path: Path) -> None
 def test_the_oracle_is_handed_what_the_environment_plays(shop: TextToSQLDataset) -> None:
     assert load_dataset("TrustSQL-v0", {"databases": ["chinook"], "max_turns": 4}).databases.keys() == {"chinook"}
     oracle = make_agent("oracle", "TrustSQL-v0", dataset=shop)
-    assert oracle._dataset is shop  # type: ignore[attr-defined]
+    assert oracle._golds.dataset is shop  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
