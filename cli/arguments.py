@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 _AGENT, _PLAYING, _KEEPING = "Who plays", "How it is played", "What is kept"
+_LEARNING, _TABLES = "How it is trained", "The rest, table by table"
 _PAIR = "KEY=VALUE"
 
 Env = Annotated[str, typer.Argument(help="Environment id; see: fogline envs.", show_default=False)]
@@ -118,5 +119,76 @@ Resume = Annotated[
         "--resume/--no-resume",
         help="Use finished episodes of the same configuration. (default: resume)",
         rich_help_panel=_KEEPING,
+    ),
+]
+
+EnvOption = Annotated[
+    str | None,
+    typer.Option("--env", "-e", metavar="ENV", help="Environment id, or module:function.", show_default=False),
+]
+TrainedModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="Language model: a folder, a name on the hub, or tiny for a small one made here.",
+        rich_help_panel=_LEARNING,
+    ),
+]
+LearningRate = Annotated[
+    float | None, typer.Option(metavar="RATE", help="Of AdamW. (default: 0.001)", rich_help_panel=_LEARNING)
+]
+Device = Annotated[
+    str | None, typer.Option(metavar="NAME", help="cpu, cuda, … (default: cpu)", rich_help_panel=_LEARNING)
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Of the weights: float32, float64, bfloat16. (default: float32)", rich_help_panel=_LEARNING
+    ),
+]
+SaveEvery = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Updates between checkpoints. (default: the last only)", rich_help_panel=_KEEPING),
+]
+GoOn = Annotated[
+    bool | None,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Go on from the last checkpoint in the folder. (default: resume)",
+        rich_help_panel=_KEEPING,
+    ),
+]
+TensorBoard = Annotated[
+    bool | None,
+    typer.Option(
+        "--tensorboard/--no-tensorboard",
+        help="Also write TensorBoard events. (default: no)",
+        rich_help_panel=_KEEPING,
+    ),
+]
+PolicyTable = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--policy", metavar=_PAIR, help="Of who is trained: max_new_tokens, lora_rank, …", rich_help_panel=_TABLES
+    ),
+]
+RolloutTable = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rollout", metavar=_PAIR, help="Of what is played: concurrency, seat_reward, …", rich_help_panel=_TABLES
+    ),
+]
+LearnerTable = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--learner", metavar=_PAIR, help="Of how weights follow: epochs, minibatches, …", rich_help_panel=_TABLES
+    ),
+]
+EvaluationTable = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--evaluation", metavar=_PAIR, help="Of how it is measured: every, samples, …", rich_help_panel=_TABLES
     ),
 ]

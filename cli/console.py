@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,11 @@ def console(*, stderr: bool = False) -> Console:
         # A terminal of another encoding shows a question mark instead of ending the command.
         stream.reconfigure(errors="replace")
     return Console(file=stream, markup=False, emoji=False, highlight=False, soft_wrap=False)
+
+
+def quiet_libraries() -> None:
+    """Switch off other libraries' progress bars, which would write across our own; call it before they load."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def print_error(message: str) -> None:

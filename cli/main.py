@@ -21,6 +21,10 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("play", "fogline.cli.play:play"),
     ("eval", "fogline.cli.eval:evaluate"),
     ("rescore", "fogline.cli.rescore:rescore"),
+    ("train", "fogline.cli.train:train"),
+    ("sft", "fogline.cli.sft:sft"),
+    ("recipes", "fogline.cli.recipes:recipes"),
+    ("reproduce", "fogline.cli.reproduce:reproduce"),
     ("export", "fogline.cli.export:export"),
     ("bench", "fogline.cli.bench:bench"),
 )
@@ -85,3 +89,6 @@ def _register(name: str, path: str) -> None:
 
 for _name, _path in COMMANDS:
     _register(_name, _path)
+
+if __name__ == "__main__":
+    app()

@@ -77,14 +77,31 @@ def build_config(model: type[Model], file: Mapping[str, Any], flags: Mapping[str
     from pydantic import ValidationError
 
     given = {name: value for name, value in flags.items() if value is not None and value not in ((), [], {})}
-    merged = dict(file)
-    for name, value in given.items():
-        old = merged.get(name)
-        merged[name] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
     try:
-        return model.model_validate(merged)
+        return model.model_validate(_merged(file, given))
     except ValidationError as error:
-        raise ConfigurationError(_explain(error, list(model.model_fields))) from error
+        raise ConfigurationError(_explain(error, model)) from error
+
+
+def table_of(pairs: Sequence[str] | None, option: str, **flags: Any) -> dict[str, Any]:
+    """A table of the configuration: what flags of their own say, and ``key=value`` pairs for the rest.
+
+    Args:
+        pairs: As written.
+        option: The option that they came with, for the error.
+        flags: By key of the table; None says nothing.
+
+    Raises:
+        ConfigurationError: As :func:`key_values`, or for a key that its own flag says, too.
+    """
+    read = key_values(pairs, option)
+    given = {key: value for key, value in flags.items() if value is not None}
+    for key in given:
+        if key in read:
+            raise ConfigurationError(
+                f"{option} {key}={read[key]!r} and the flag of its own, {given[key]!r}: expected one of them."
+            )
+    return {**read, **given}
 
 
 def command_line() -> str:
@@ -99,7 +116,15 @@ def _value(text: str) -> Any:
         return text
 
 
-def _explain(error: Any, known: list[str]) -> str:
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(old)
+    for name, value in new.items():
+        before = both.get(name)
+        both[name] = _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return both
+
+
+def _explain(error: Any, model: type[BaseModel]) -> str:
     from fogline.core.errors import suggestion
 
     first = error.errors(include_url=False)[0]
@@ -107,6 +132,14 @@ def _explain(error: Any, known: list[str]) -> str:
     if first["type"] == "missing":
         return f"{place!r} is missing: give it as an argument, an option or in --config."
     if first["type"] == "extra_forbidden":
-        return f"{place!r} is not an option: expected one of {', '.join(known)}.{suggestion(place, known)}"
+        known = _options_beside(first["loc"], model)
+        return f"{place!r} is not an option: expected one of {', '.join(known)}.{suggestion(first['loc'][-1], known)}"
     message = first["msg"][:1].lower() + first["msg"][1:]
     return f"{place}={first['input']!r} does not fit: {message}."
+
+
+def _options_beside(place: Sequence[Any], model: Any) -> list[str]:
+    """Names that are known where an unknown one was given, in a table of its own or not."""
+    for part in place[:-1]:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)

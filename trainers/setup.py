@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from fogline.agents.collector import EnvFactory, collect_all
 from fogline.agents.environments import choose_tasks, environment_name, make_environment, task_ids_of
+from fogline.agents.policies.language import CausalLMPolicy
 from fogline.agents.policies.policy import Policy
 from fogline.agents.registry import SCRIPTED, make_agent
 from fogline.agents.rollout import Assignment
 from fogline.core.episode import Episode
 from fogline.core.errors import ConfigurationError
 from fogline.core.spaces import UnicodeText
-from fogline.trainers.config import PolicyConfig, TrainConfig
+from fogline.trainers.config import EvaluationConfig, PolicyConfig, TrainConfig
 from fogline.trainers.processes import Processes
 from fogline.trainers.recipes import make_recipe
 from fogline.trainers.trainer import Trainer
 
+Item = TypeVar("Item")
+
 TINY = "tiny"
-_FITTED_EPISODES = 64
+FITTED_EPISODES = 64
 
 
 def make_trainer(
@@ -30,8 +33,15 @@ def make_trainer(
     *,
     on_update: Callable[[Mapping[str, Any]], None] | None = None,
     processes: Processes | None = None,
+    texts: Callable[[], Sequence[Sequence[str]]] | None = None,
 ) -> Trainer:
     """Build all that a training run needs.
+
+    Args:
+        config: What is trained, where and how.
+        on_update: Told each row of the log.
+        processes: The processes that share the work.
+        texts: What the tokenizer of a ``tiny`` model is fitted to; by default what a demonstrator reads and writes.
 
     Raises:
         ConfigurationError: Something does not exist, or does not fit together.
@@ -42,7 +52,7 @@ def make_trainer(
     env = factory()
     try:
         tasks = choose_tasks(task_ids_of(env), config.tasks, config.limit)
-        texts = partial(example_texts, config.env, config.env_kwargs, tasks[:_FITTED_EPISODES])
+        texts = texts or partial(example_texts, config.env, config.env_kwargs, evenly(tasks), rules_of(env))
         policy = make_policy(config.policy, env, critic="values" in needs, seed=config.seed, texts=texts)
     finally:
         env.close()
@@ -55,7 +65,7 @@ def make_trainer(
         tasks,
         reference=policy.reference() if "reference" in needs else None,
         evaluation_factory=evaluation,
-        evaluation_tasks=_evaluation_tasks(config, evaluation, tasks),
+        evaluation_tasks=evaluation_tasks(config.evaluation, evaluation, tasks),
         on_update=on_update,
         processes=processes,
     )
@@ -67,7 +77,7 @@ def make_policy(
     *,
     critic: bool = False,
     seed: int = 0,
-    texts: Callable[[], Sequence[str]] | None = None,
+    texts: Callable[[], Sequence[Sequence[str]]] | None = None,
 ) -> Policy:
     """Build the policy that an environment needs: a language model where actions are text, else one for its spaces.
 
@@ -81,7 +91,7 @@ def make_policy(
     Raises:
         ConfigurationError: For a text environment without a model, or a vector environment with one.
     """
-    if not _is_text(env):
+    if not is_text(env):
         if settings.model is not None:
             raise ConfigurationError(
                 f"model={settings.model!r}, but the actions of {_name(env)} are no text: leave model out."
@@ -109,11 +119,9 @@ def language_policy(
     *,
     critic: bool = False,
     seed: int = 0,
-    texts: Callable[[], Sequence[str]] | None = None,
-) -> Policy:
+    texts: Callable[[], Sequence[Sequence[str]]] | None = None,
+) -> CausalLMPolicy:
     """Build the language model that the settings describe."""
-    from fogline.agents.policies.language import CausalLMPolicy
-
     model: Any = settings.model
     tokenizer = None
     if model == TINY:
@@ -161,17 +169,31 @@ def demonstrations(
     return collect_all(partial(make_environment, env, env_kwargs), player, wanted)
 
 
-def example_texts(env: str, env_kwargs: Mapping[str, Any], tasks: Sequence[str]) -> list[str]:
+def example_texts(
+    env: str, env_kwargs: Mapping[str, Any], tasks: Sequence[str], rules: Sequence[str] = ()
+) -> list[list[str]]:
     """What an environment's oracle (else a random agent) reads and writes, to fit a tokenizer to."""
     from fogline.agents.policies.tiny import episode_texts
 
     known = SCRIPTED.get(environment_name(env), {})
     agent = "oracle" if "oracle" in known else "random"
-    return list(episode_texts(demonstrations(env, env_kwargs, agent, tasks)))
+    return episode_texts(demonstrations(env, env_kwargs, agent, tasks), rules)
 
 
-def _evaluation_tasks(config: TrainConfig, factory: EnvFactory, tasks: Sequence[str]) -> Sequence[str]:
-    settings = config.evaluation
+def evenly(items: Sequence[Item]) -> Sequence[Item]:
+    """As many as a tokenizer is fitted to, from all over the sequence: neighbours are often of one database."""
+    return items[:: -(-len(items) // FITTED_EPISODES) or 1]
+
+
+def rules_of(env: Any) -> tuple[str, ...]:
+    """The distinct system prompts of an environment; empty where it has none."""
+    prompt = getattr(getattr(env, "unwrapped", env), "system_prompt", "")
+    texts = prompt.values() if isinstance(prompt, Mapping) else (prompt,)
+    return tuple(dict.fromkeys(text for text in texts if text))
+
+
+def evaluation_tasks(settings: EvaluationConfig, factory: EnvFactory, tasks: Sequence[str]) -> Sequence[str]:
+    """Tasks that measure: those of training, unless the settings say otherwise."""
     if not settings.env_kwargs and not settings.tasks and settings.limit is None:
         return tasks
     env = factory()
@@ -181,7 +203,8 @@ def _evaluation_tasks(config: TrainConfig, factory: EnvFactory, tasks: Sequence[
         env.close()
 
 
-def _is_text(env: Any) -> bool:
+def is_text(env: Any) -> bool:
+    """Whether actions are text."""
     if hasattr(env, "possible_agents"):
         return isinstance(env.action_space(env.possible_agents[0]), UnicodeText)
     return isinstance(env.action_space, UnicodeText)

@@ -85,13 +85,13 @@ def sft_recipe() -> Recipe:
     return Recipe(SFT, "supervised fine-tuning", {}, _no_advantage, (term,), Clip())
 
 
-def transcribe(policy: CausalLMPolicy, episodes: Sequence[Episode], rules: str) -> Batch:
+def transcribe(policy: CausalLMPolicy, episodes: Sequence[Episode], rules: str | Mapping[str, str]) -> Batch:
     """Demonstrations in the policy's own tokens.
 
     Args:
         policy: Whose tokenizer and template are used.
         episodes: Scored episodes of text actions.
-        rules: The environment's system prompt.
+        rules: The environment's system prompt, for all seats or by seat.
 
     Raises:
         DataError: For no demonstrations.
@@ -114,6 +114,7 @@ def fine_tune(
     resume: bool = True,
     tensorboard: bool = False,
     on_update: Callable[[Mapping[str, Any]], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> list[dict[str, Any]]:
     """Teach a policy the demonstrations of a batch.
 
@@ -129,6 +130,7 @@ def fine_tune(
         resume: Go on from the last checkpoint in ``out``.
         tensorboard: Write TensorBoard events beside the JSON lines.
         on_update: Told each row of the log.
+        stop: Asked after each step; True writes a checkpoint and ends the run there.
 
     Returns:
         The rows of this run's log.
@@ -154,8 +156,12 @@ def fine_tune(
                 log.write(row)
             if on_update is not None:
                 on_update(row)
-            if folder is not None and (step + 1 == len(order) or (save_every and (step + 1) % save_every == 0)):
+            stopping = stop is not None and stop()
+            due = stopping or step + 1 == len(order) or (save_every and (step + 1) % save_every == 0)
+            if folder is not None and due:
                 save_checkpoint(folder / CHECKPOINTS, step + 1, {"recipe": SFT, "options": {}, **teacher.state()})
+            if stopping:
+                return logged
     finally:
         if log is not None:
             log.close()
