@@ -59,10 +59,10 @@ def sft(
 
     Example: fogline sft --env TrustSQL-v0 --agent oracle --model tiny --policy max_context=4096 --epochs 4
     """
+    quiet_libraries()
     from fogline.cli.options import build_config, key_values, read_config_file, table_of
     from fogline.trainers.sft import SftConfig
 
-    quiet_libraries()
     flags: dict[str, Any] = {
         "env": env, "env_kwargs": key_values(env_kwargs, "--set"), "agent": agent,
         "agent_options": key_values(agent_options, "--agent-option"), "tasks": tuple(task or ()), "limit": limit,

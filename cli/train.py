@@ -65,11 +65,11 @@ def train(
 
     Example: fogline train ppo --env CartPole-v1 --updates 60 --learner epochs=4 --learner minibatches=4
     """
+    quiet_libraries()
     from fogline.cli.options import build_config, key_values, read_config_file, table_of
     from fogline.trainers.config import TrainConfig
     from fogline.trainers.processes import Processes
 
-    quiet_libraries()
     flags: dict[str, Any] = {
         "recipe": recipe, "env": env, "env_kwargs": key_values(env_kwargs, "--set"),
         "options": key_values(option, "--option"), "tasks": tuple(task or ()), "limit": limit, "updates": updates,
