@@ -24,7 +24,8 @@ def bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="sql-step, sql-peer, text-step, import or waiting. Repeat for more. (default: all)"
+            metavar="NAME",
+            help="sql-step, sql-peer, text-step, import, waiting or training. Repeat for more. (default: all)",
         ),
     ] = None,
     quick: Annotated[

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("fogline", "gymnasium", "numpy", "skyrl-gym", "pandas", "func-timeout")
+PACKAGES = ("fogline", "gymnasium", "numpy", "skyrl-gym", "pandas", "func-timeout", "torch", "transformers", "trl")
 
 _CPU_INFO = Path("/proc/cpuinfo")
 

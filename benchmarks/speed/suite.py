@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, str] = {
     "text-step": "fogline.benchmarks.speed.text_steps",
     "import": "fogline.benchmarks.speed.imports",
     "waiting": "fogline.benchmarks.speed.waiting",
+    "training": "fogline.benchmarks.speed.training",
 }
 """Name of each benchmark and the module whose ``run(effort)`` measures it."""
 
