@@ -236,7 +236,7 @@ def test_tokens_versions_and_usage_of_decisions_are_kept() -> None:
 
     (episode,) = collect_all(CountEnv, Talker(), [("length-2", 0)])
     turn = episode.turns[1]
-    assert turn[7:] == ((4, 5), (6,), (-0.5,), 9)
+    assert turn[7:11] == ((4, 5), (6,), (-0.5,), 9)
     usage = episode.usage
     assert (usage.model_calls, usage.prompt_tokens, usage.completion_tokens) == (2, 20, 6)
     assert (usage.cost, usage.retries) == (1.0, 4)
