@@ -181,6 +181,15 @@ def test_members_that_all_earned_the_same_teach_nothing(name: str) -> None:
     assert torch.equal(gradient, torch.zeros_like(gradient))
 
 
+@pytest.mark.parametrize("name", ["reinforce", "reinforce++"])
+def test_returns_that_are_all_the_same_teach_nothing(name: str) -> None:
+    batch = batch_of(
+        [episode("a", seed, [([1], [seed], 7.0)]) for seed in range(4)], BigramPolicy(), dtype=torch.float64
+    )
+    assert not by_token(name, batch).any()
+    assert by_token(name, batch, whiten=False).any()
+
+
 # Dual-Track
 
 
