@@ -45,6 +45,8 @@ class ConversationTemplate:
 
     Attributes:
         source: The Jinja source in use.
+        end_id: The token that ends an action: the template's own end of a turn if it has one, else the end token.
+        end_ids: Both.
 
     Raises:
         ConfigurationError: If the template is not prefix-preserving.
@@ -60,21 +62,30 @@ class ConversationTemplate:
                 "chat_template=."
             )
         self._before, self._after = self._between()
-        # A model may end its turn with the template's own end-of-turn token instead of the tokenizer's end token.
-        self.end_ids: frozenset[int] = self._ends()
+        closing = self._closing()
+        end = tokenizer.eos_token_id if closing is None else closing
+        if end is None:
+            raise ConfigurationError(
+                "nothing ends an action: set tokenizer.eos_token, or hand in a chat_template= whose assistant messages "
+                "end with a special token."
+            )
+        self.end_id: int = end
+        self.end_ids = frozenset({end, tokenizer.eos_token_id} - {None})
 
     def start(self, rules: str, observation: str) -> str:
         """The text up to where the first action begins."""
         return self._render([*_system(rules), {"role": "user", "content": observation}], True)
 
-    def reply(self, observation: str, ended: str) -> str:
+    def reply(self, observation: str, end: int | None) -> str:
         """The text between two actions.
 
         Args:
             observation: The environment's reply.
-            ended: Text of the token that ended the action; empty if it was cut.
+            end: The token that ended the action, which is not said twice; None if the action was cut.
         """
-        before = self._before.removeprefix(ended) if ended else self._before
+        before = self._before
+        if end is not None:
+            before = before.removeprefix(self._tokenizer.decode([end], clean_up_tokenization_spaces=False))
         return before + observation + self._after
 
     def _render(self, messages: Sequence[Mapping[str, str]], prompt: bool) -> str:
@@ -112,12 +123,11 @@ class ConversationTemplate:
             raise _not_preserving(f"the observation {observation!r} does not appear after the action")
         return before, after
 
-    def _ends(self) -> frozenset[int]:
+    def _closing(self) -> int | None:
+        """The special token right after an action, if there is one."""
         ids = self._tokenizer(self._before, add_special_tokens=False)["input_ids"] if self._before else []
         special = set(self._tokenizer.all_special_ids) | set(self._tokenizer.get_added_vocab().values())
-        first = {ids[0]} & special if ids else set()
-        end = self._tokenizer.eos_token_id
-        return frozenset(first | ({end} if end is not None else set()))
+        return int(ids[0]) if ids and ids[0] in special else None
 
 
 def _system(rules: str) -> list[dict[str, str]]:

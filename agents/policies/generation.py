@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fogline.agents.policies.kv_cache import Conversation, KeyValueStore
+from fogline.core.errors import AgentError
 
 _PREFILL_TOKENS = 16_384
 _MASK_ENTRIES = 1 << 26
@@ -75,17 +77,18 @@ class Sampler:
         self._temperature = temperature
         self._last_position = positions - 1
         self._stop = stop
-        self._device = next(backbone.parameters()).device
-        self._dtype = next(backbone.parameters()).dtype
+        self._device, self._dtype = torch.device("cpu"), torch.float32
         self.tokens_forwarded = 0
-
-    def twin(self, backbone: nn.Module, head: nn.Module, store: KeyValueStore) -> Sampler:
-        """The same sampler for a copy of the model."""
-        return Sampler(backbone, head, store, self._temperature, self._last_position + 1, self._stop)
 
     @torch.no_grad()
     def run(self, drafts: Sequence[Draft]) -> None:
-        """Complete all drafts in place."""
+        """Complete all drafts in place.
+
+        Raises:
+            AgentError: The model's probabilities are not numbers.
+        """
+        weight = next(self._backbone.parameters())
+        self._device, self._dtype = weight.device, weight.dtype
         store = self._store
         by_row = {id(draft.conversation): draft for draft in drafts}
         store.admit([draft.conversation for draft in drafts])
@@ -205,6 +208,10 @@ class Sampler:
             if draft.done:
                 ids[index] = draft.ids[-1]
                 continue
+            if isnan(chosen[index]):
+                raise AgentError(
+                    "the model's probabilities are not numbers: its weights are damaged, go back to a save."
+                )
             draft.ids.append(ids[index])
             draft.logps.append(chosen[index])
             draft.done = len(draft.ids) >= draft.limit or self._stop(draft.ids)

@@ -39,15 +39,20 @@ class Conversation:
 
 
 class KeyValueStore(Cache):
-    """A transformers cache whose rows outlive a call and have lengths of their own."""
+    """A transformers cache whose rows outlive a call and have lengths of their own.
+
+    Attributes:
+        rows: Conversations that it holds room for.
+        columns: Tokens that each of them has room for.
+    """
 
     def __init__(self) -> None:
         super().__init__(layers=[])
         self._owners: list[weakref.ref[Conversation]] = []
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
-        self._rows = 0
-        self._columns = 0
+        self.rows = 0
+        self.columns = 0
         self._alive = 0
         # What the next forward pass reads and writes; see `aim`.
         self._first = 0
@@ -81,15 +86,15 @@ class KeyValueStore(Cache):
     def reserve(self, columns: int) -> None:
         """Make room for every owner, and for ``columns`` tokens in each row."""
         rows = len(self._owners)
-        if rows <= self._rows and columns <= self._columns:
+        if rows <= self.rows and columns <= self.columns:
             return
         wanted = -(-columns // _COLUMNS) * _COLUMNS
-        self._rows = max(self._rows, rows)
-        self._columns = max(self._columns, wanted)
+        self.rows = max(self.rows, rows)
+        self.columns = max(self.columns, wanted)
         for store in (self._keys, self._values):
             for layer, old in store.items():
                 # Zeros, because what is masked still enters a product, where a NaN would survive.
-                new = old.new_zeros(self._rows, old.shape[1], self._columns, old.shape[3])
+                new = old.new_zeros(self.rows, old.shape[1], self.columns, old.shape[3])
                 new[: old.shape[0], :, : old.shape[2]] = old
                 store[layer] = new
 
@@ -107,7 +112,7 @@ class KeyValueStore(Cache):
             self._owners.clear()
             self._keys.clear()
             self._values.clear()
-            self._rows = self._columns = 0
+            self.rows = self.columns = 0
 
     def _bury(self) -> None:
         living = [(row, owner) for row, owner in enumerate(self._owners) if owner() is not None]
@@ -167,7 +172,7 @@ class KeyValueStore(Cache):
         _, heads, _, width = states.shape
         store = stores.get(layer)
         if store is None:
-            store = stores[layer] = states.new_zeros(self._rows, heads, self._columns, width)
+            store = stores[layer] = states.new_zeros(self.rows, heads, self.columns, width)
         target, exists = self._target(heads)
         flat = states.reshape(-1, width)
         store.view(-1, width).index_copy_(0, target, flat if exists is None else flat.index_select(0, exists))
@@ -179,7 +184,7 @@ class KeyValueStore(Cache):
         if known is None:
             device = self._positions.device
             lanes = torch.arange(self._first * heads, (self._first + self._count) * heads, device=device)
-            places = (lanes * self._columns).view(-1, heads, 1) + self._positions[:, None]
+            places = (lanes * self.columns).view(-1, heads, 1) + self._positions[:, None]
             exists = None
             if self._valid is not None:
                 exists = self._valid[:, None].expand_as(places).reshape(-1).nonzero()[:, 0]

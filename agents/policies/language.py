@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fogline.agents.agent import Decision, SeatView
 from fogline.agents.chat import rendered
+from fogline.agents.policies.characters import CharacterCheck
 from fogline.agents.policies.chat_template import ConversationTemplate
 from fogline.agents.policies.checkpoints import (
     adapters_off,
@@ -66,6 +67,8 @@ class CausalLMPolicy:
     Attributes:
         version: Number of weight updates; whoever updates the weights counts it up, and caches of older weights
             are dropped.
+        check_vocabulary: Called with texts, raises a ConfigurationError that names the characters which the tokenizer
+            cannot represent; acting and transcribing call it with all that they read.
         greedy: Take the most likely token instead of sampling.
         tokens_forwarded: Tokens that went through the model in sampling so far, padding not counted.
 
@@ -124,12 +127,16 @@ class CausalLMPolicy:
         self._max_new_tokens = max_new_tokens
         self._rules = rules
         self._render = render or rendered
+        self.check_vocabulary = CharacterCheck(self.tokenizer)
         self._ends = self.template.end_ids | _configured_ends(loaded)
         self._stop = StopRule(self.tokenizer, self._ends, stop)
+        self._positions = positions or self.max_context
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Begin without conversations."""
         self._store = KeyValueStore()
-        self._sampler = Sampler(
-            self._backbone, self._head, self._store, temperature, positions or self.max_context, self._stop
-        )
+        self._sampler = Sampler(self._backbone, self._head, self._store, self.temperature, self._positions, self._stop)
         self._weights = self._stamp()
 
     @property
@@ -165,22 +172,20 @@ class CausalLMPolicy:
             drafts[index] = Draft(conversation, pending, uniforms, min(self._max_new_tokens, room))
         if drafts:
             self._sampler.run(list(drafts.values()))
-        texts = self.tokenizer.batch_decode(
-            [self._written(draft) for draft in drafts.values()], clean_up_tokenization_spaces=False
-        )
-        for (index, draft), text in zip(drafts.items(), texts, strict=True):
-            draft.conversation.ended = draft.ids[-1] in self._ends
-            answers[index] = Decision(
-                text, tuple(contexts[index]), tuple(draft.ids), tuple(draft.logps), policy_version=self.version
-            )
+        for index, draft in drafts.items():
+            answers[index] = self._decision(draft, contexts[index])
         return [answer for answer in answers if answer is not None]
 
-    def _written(self, draft: Draft) -> list[int]:
-        return draft.ids[:-1] if draft.ids[-1] in self._ends else draft.ids
+    def _decision(self, draft: Draft, context: Sequence[int]) -> Decision:
+        ended = draft.conversation.ended = draft.ids[-1] in self._ends
+        written = draft.ids[:-1] if ended else draft.ids
+        text = self.tokenizer.decode(written, clean_up_tokenization_spaces=False)
+        return Decision(text, tuple(context), tuple(draft.ids), tuple(draft.logps), policy_version=self.version)
 
     def _contexts(self, views: Sequence[SeatView]) -> list[list[int]]:
         """Ids that each view's environment appends; equal texts are encoded once."""
         texts = [self._text(view) for view in views]
+        self.check_vocabulary(texts)
         distinct = list(dict.fromkeys(texts))
         encoded = self.tokenizer(distinct, add_special_tokens=False)["input_ids"] if distinct else []
         known = dict(zip(distinct, encoded, strict=True))
@@ -191,8 +196,7 @@ class CausalLMPolicy:
         observation = self._render(view.observation)
         if not conversation.tokens:
             return self.template.start(view.system_prompt if self._rules else "", observation)
-        ended = self.tokenizer.convert_ids_to_tokens(conversation.tokens[-1]) if conversation.ended else ""
-        return self.template.reply(observation, ended)
+        return self.template.reply(observation, conversation.tokens[-1] if conversation.ended else None)
 
     def _forget_old_weights(self) -> None:
         stamp = self._stamp()
@@ -214,16 +218,15 @@ class CausalLMPolicy:
             rules: The environment's system prompt, for all seats or by seat.
 
         Returns:
-            The episode with context and action ids on every turn, each action closed by the end token. Log-probabilities
-            are 0: a demonstrator was certain.
+            The episode with context and action ids on every turn, each action closed by the end token.
+            Log-probabilities are 0: a demonstrator was certain.
 
         Raises:
             DataError: For an action that is no text.
         """
         told: dict[str, bool] = {}
         turns = []
-        end = min(self._ends)
-        ended = str(self.tokenizer.convert_ids_to_tokens(end))
+        end = self.template.end_id
         for turn in episode.turns:
             if not isinstance(turn.action, str):
                 raise DataError(
@@ -233,7 +236,7 @@ class CausalLMPolicy:
             observation = self._render(turn.observation)
             rule = rules if isinstance(rules, str) else rules.get(turn.seat, "")
             opening = self.template.start(rule if self._rules else "", observation)
-            context = self.template.reply(observation, ended) if told.get(turn.seat) else opening
+            context = self.template.reply(observation, end) if told.get(turn.seat) else opening
             read, written = self.tokenizer([context, turn.action], add_special_tokens=False)["input_ids"]
             told[turn.seat] = True
             action = (*written, end)
@@ -310,7 +313,9 @@ class CausalLMPolicy:
         """Today's policy, frozen, for a KL term; under LoRA the model without its adapters, at no cost in memory."""
         if hasattr(self.model, "disable_adapter"):
             return FrozenReference(self)
-        return FrozenReference(copy.deepcopy(self))
+        frozen = copy.deepcopy(self)
+        frozen.module.requires_grad_(False)
+        return FrozenReference(frozen)
 
     def save(self, folder: str | Path, *, merge: bool = True) -> None:
         """Write model, tokenizer and template so that ``from_pretrained`` and ``transformers serve`` read them.
@@ -331,17 +336,13 @@ class CausalLMPolicy:
 
             save_file(self._critic.state_dict(), str(Path(folder) / _CRITIC))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> CausalLMPolicy:
-        """A policy of the same weights, with no conversations of its own."""
-        twin = object.__new__(type(self))
-        memo[id(self)] = twin
-        shared = {"tokenizer", "template", "_render", "_stop"}
-        for key, value in self.__dict__.items():
-            if key not in {"_store", "_sampler"}:
-                twin.__dict__[key] = value if key in shared else copy.deepcopy(value, memo)
-        twin._store = KeyValueStore()
-        twin._sampler = self._sampler.twin(twin._backbone, twin._head, twin._store)
-        return twin
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the conversations: a copy, or a policy in another process, begins without any."""
+        return {key: value for key, value in self.__dict__.items() if key not in {"_store", "_sampler"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._prepare()
 
 
 class FrozenReference:

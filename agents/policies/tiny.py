@@ -63,6 +63,7 @@ def fit_tokenizer(
     vocabulary_size: int = 768,
     phrase_share: float = 0.5,
     piece_length: int = 3,
+    alphabet: str = "",
 ) -> Any:
     """Fit a tokenizer to what an environment says and hears.
 
@@ -73,10 +74,11 @@ def fit_tokenizer(
         phrase_share: A word in at least this share of the documents is boilerplate. Runs of such words and of
             punctuation become one token each.
         piece_length: Longest piece of other words, in characters.
+        alphabet: Characters to know besides printable ASCII and those of the texts.
 
     Returns:
         A ``PreTrainedTokenizerFast`` that decodes exactly what it encoded, and has a prefix-preserving chat template.
-        Characters outside printable ASCII that the texts do not show become the unknown token.
+        Characters that it does not know become the unknown token, which policies refuse to read.
 
     Raises:
         ConfigurationError: If there are no texts, or ``vocabulary_size`` does not hold their single characters.
@@ -84,7 +86,7 @@ def fit_tokenizer(
     documents = [[text] if isinstance(text, str) else list(text) for text in texts]
     if not any(map(len, documents)):
         raise ConfigurationError("no texts to fit a tokenizer to: expected at least one document; see episode_texts.")
-    letters = sorted({*_PRINTABLE, *(letter for text in _segments(documents) for letter in text)})
+    letters = sorted({*_PRINTABLE, *alphabet, *(letter for text in _segments(documents) for letter in text)})
     base = [*_SPECIAL, *letters]
     room = vocabulary_size - len(base)
     if room < 0:
@@ -147,7 +149,7 @@ def tiny_causal_lm(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(config)
+        model: Any = LlamaForCausalLM(config)
     return model.to(dtype)
 
 
@@ -241,7 +243,8 @@ def _build(
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in _SPECIAL])
     tokenizer.add_tokens([AddedToken(phrase, special=False, normalized=False) for phrase in phrases])
-    return PreTrainedTokenizerFast(
+    wrap: Any = PreTrainedTokenizerFast
+    return wrap(
         tokenizer_object=tokenizer,
         pad_token=PAD,
         eos_token=END,

@@ -26,6 +26,7 @@ class VocabularyPlaces:
         shape: ``(N, T)`` of the batch.
         head: Maps hidden states to logits.
         temperature: Divides the logits.
+        vocabulary_size: Number of logits.
         chunk: Places at once; None takes as many as make about 16 million logits.
     """
 
@@ -80,7 +81,7 @@ class VocabularyPlaces:
         def piece(hidden: Tensor, argument: Tensor) -> Tensor:
             return fn(self._logp(hidden), argument)
 
-        hiddens, pieces = self._hidden.split(self._chunk), arguments.split(self._chunk)
+        hiddens, pieces = torch.split(self._hidden, self._chunk), torch.split(arguments, self._chunk)
         if len(hiddens) == 1 or not torch.is_grad_enabled():
             return torch.cat([piece(*pair) for pair in zip(hiddens, pieces, strict=True)])
         return torch.cat(
