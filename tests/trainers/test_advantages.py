@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ from fogline.trainers.advantages import (
 
 torch.set_num_threads(1)
 
-EXACT = {"rtol": 0.0, "atol": 1e-9}
+EXACT: dict[str, Any] = {"rtol": 0.0, "atol": 1e-9}
 Credit = Callable[[Tensor, Tensor, Tensor], Tensor]
 Reference = Callable[[list[float]], list[float]]
 

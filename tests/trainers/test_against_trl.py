@@ -28,7 +28,7 @@ torch.set_num_threads(1)
 ROWS, GROUP, LONGEST = 8, 4, 6
 LENGTHS = [6, 3, 1, 5, 4, 6, 2, 6]
 LOW, HIGH, BETA = 0.2, 0.28, 0.1
-TOLERANCE = {"rtol": 0, "atol": 1e-6}
+TOLERANCE: dict[str, Any] = {"rtol": 0, "atol": 1e-6}
 
 
 class Given:
@@ -144,7 +144,7 @@ def common(folder: Path) -> dict[str, Any]:
     }
 
 
-def unused(completions: Sequence[str], **_: Any) -> list[float]:
+def unused(completions: Sequence[str], **_: Any) -> list[float | None]:
     return [0.0] * len(completions)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -30,7 +31,7 @@ from fogline.trainers.losses import (
 
 torch.set_num_threads(1)
 
-EXACT = {"rtol": 0.0, "atol": 1e-9}
+EXACT: dict[str, Any] = {"rtol": 0.0, "atol": 1e-9}
 LOW = HIGH = 0.2
 LB, UB = 1 - LOW, 1 + HIGH
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -331,6 +332,29 @@ def test_order_of_the_biases(ratio: float, above: float) -> None:
 def test_lagging_tokens_are_left_alone(name: str) -> None:
     for ratio, advantage in ((0.1, 1.0), (10.0, -1.0)):
         assert log_weight(LOSSES[name], ratio, advantage) == pytest.approx(ratio, rel=1e-12)
+
+
+def test_without_advantage_nothing_decays() -> None:
+    decay = boundary_decay(real([-9.0, 0.0, 9.0]), real([0.0, 0.0, 0.0]), 1, 1, LOW, HIGH)
+    assert decay.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("loss", "left", "right"),
+    [
+        (lambda lp, old, a, mask: clipped_loss(lp, old, a, 0.1, 0.5), 0, 0),
+        (lambda lp, old, a, mask: gppo_loss(lp, old, a, 0.1, 0.5), 0.9, 1.5),
+        (lambda lp, old, a, mask: ce_gppo_loss(lp, old, a, 0.1, 0.5, 0.5, 2), 0.45, 3),
+        (lambda lp, old, a, mask: cispo_loss(lp, old, a, 0.1, 0.5), 0.9, 1.5),
+        (lambda lp, old, a, mask: aspo_loss(lp, old, a, 0.1, 0.5), 0, 0),
+        (lambda lp, old, a, mask: dgpo_loss(lp, old, a, 0.1, 0.5, 1, 2), 0.85**2 / 0.9, math.sqrt(1.5 * 1.6)),
+        (lambda lp, old, a, mask: gspo_loss(lp, old, a, mask, 0.1, 0.5), 0, 0),
+        (lambda lp, old, a, mask: sequence_clipped_loss(lp, old, a, mask, 0.1, 0.5), 0, 0),
+    ],
+)
+def test_each_side_of_the_band_has_its_own_width(loss: Loss, left: float, right: float) -> None:
+    assert log_weight(loss, 0.85, -1.0) == pytest.approx(left, abs=1e-9)
+    assert log_weight(loss, 1.6, 1.0) == pytest.approx(right, abs=1e-9)
 
 
 # --- rows as wholes ------------------------------------------------------------------------------------------------
