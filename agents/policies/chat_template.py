@@ -102,13 +102,21 @@ class ConversationTemplate:
 
     def _between(self) -> tuple[str, str]:
         """What surrounds an observation that follows an action; checks that it is always the same."""
-        surroundings = {self._surroundings(turns, rules) for turns in (1, 2, 3) for rules in ("", _RULES)}
+        openings = ("", _RULES) if self._takes_rules() else ("",)
+        surroundings = {self._surroundings(turns, rules) for turns in (1, 2, 3) for rules in openings}
         if len(surroundings) != 1:
             raise _not_preserving(f"an observation is surrounded differently from turn to turn ({surroundings})")
         return surroundings.pop()
 
+    def _takes_rules(self) -> bool:
+        """Some templates refuse system messages; that matters only to environments that have rules."""
+        try:
+            self.start(_RULES, _OBSERVATIONS[0])
+        except ConfigurationError:
+            return False
+        return True
+
     def _surroundings(self, turns: int, rules: str) -> tuple[str, str]:
-        # The first turn's messages without a rule when the template forbids system messages.
         messages = [*_system(rules), {"role": "user", "content": "\u27e6question\u27e7"}]
         for turn in range(turns):
             action, observation = _ACTIONS[turn], _OBSERVATIONS[turn]

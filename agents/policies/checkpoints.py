@@ -33,13 +33,28 @@ def load_model(model: Any, dtype: torch.dtype | str | None, device: torch.device
         from transformers import AutoModelForCausalLM
 
         try:
-            model = AutoModelForCausalLM.from_pretrained(str(model), dtype=wanted or "auto")
+            with no_progress_bar():
+                model = AutoModelForCausalLM.from_pretrained(str(model), dtype=wanted or "auto")
         except (OSError, ValueError) as error:
             raise ConfigurationError(
                 f"model={str(model)!r} cannot be loaded as a causal language model: expected a folder written by "
                 f"save_pretrained, or a name on the hub ({error})."
             ) from error
     return model.to(device=device or model.device, dtype=wanted or model.dtype)
+
+
+@contextlib.contextmanager
+def no_progress_bar() -> Iterator[None]:
+    """Keep transformers from drawing a bar for every small file."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def load_tokenizer(tokenizer: Any, model: Any) -> Any:
@@ -130,9 +145,11 @@ def context_length(model: Any, wanted: int | None) -> tuple[int, int | None]:
     """
     config = model.config
     positions = getattr(config, "max_position_embeddings", None)
-    length = wanted or positions
+    length = positions if wanted is None else wanted
     if length is None:
         raise ConfigurationError(f"{type(model).__name__} names no longest context: set max_context.")
+    if length < 2:
+        raise ConfigurationError(f"max_context={length} is too short: expected at least 2 tokens.")
     if positions is not None and length > positions:
         raise ConfigurationError(f"max_context={length} is longer than the model's {positions} positions.")
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])

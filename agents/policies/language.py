@@ -22,6 +22,7 @@ from fogline.agents.policies.checkpoints import (
     context_length,
     load_model,
     load_tokenizer,
+    no_progress_bar,
     parts_of,
 )
 from fogline.agents.policies.forward import Forward
@@ -327,7 +328,8 @@ class CausalLMPolicy:
         model = self.model
         if merge and hasattr(model, "merge_and_unload"):
             model = copy.deepcopy(model).merge_and_unload()
-        model.save_pretrained(str(folder))
+        with no_progress_bar():
+            model.save_pretrained(str(folder))
         tokenizer = copy.deepcopy(self.tokenizer)
         tokenizer.chat_template = self.template.source
         tokenizer.save_pretrained(str(folder))
