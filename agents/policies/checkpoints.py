@@ -46,8 +46,9 @@ def load_model(model: Any, dtype: torch.dtype | str | None, device: torch.device
 @contextlib.contextmanager
 def no_progress_bar() -> Iterator[None]:
     """Keep transformers from drawing a bar for every small file."""
-    from transformers.utils import logging
+    from transformers.utils import logging as library
 
+    logging: Any = library
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
