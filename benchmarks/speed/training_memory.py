@@ -9,10 +9,12 @@ import sys
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fogline.benchmarks.speed.timing import MeasurementFailed
-from fogline.benchmarks.speed.training_task import Work
+
+if TYPE_CHECKING:
+    from fogline.benchmarks.speed.training_task import Work
 
 SIDES = {
     "fogline": ("fogline.benchmarks.speed.training_subject", "FoglineTrainer"),
@@ -49,10 +51,12 @@ def memory_of(side: str, work: Work) -> Memory:
     return Memory(*json.loads(done.stdout.splitlines()[-1]))
 
 
-def report(side: str, work: dict[str, float]) -> None:
+def report(side: str, work: dict[str, Any]) -> None:
     """Make the updates in this process and print the figures."""
     module, name = SIDES[side]
-    trainer = getattr(import_module(module), name)(Work(**work))  # type: ignore[arg-type]
+    from fogline.benchmarks.speed.training_task import Work
+
+    trainer = getattr(import_module(module), name)(Work(**work))
     before = peak_bytes()
     for _ in range(_UPDATES):
         trainer.update()

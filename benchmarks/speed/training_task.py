@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 import torch
 from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging
 
@@ -19,25 +20,28 @@ from fogline.core.rewards import RewardScheme
 from fogline.core.spaces import UnicodeText
 from fogline.envs.text import Response, TurnEnv
 
-WORDS = 394
-"""Ordinary words, each one token; with the special tokens the vocabulary has 400."""
-
-PAD, UNKNOWN, END = "<pad>", "<unk>", "<end>"
-HEADERS = ("<user>", "<assistant>", "<tool>")
+PAD = "<pad>"
 NEVER = "<never>"
 """The tokenizer's end of text. The model has no row for it, so that both sides write every turn to its full length
 without a filter on the logits, which would cost one of them more than the other."""
 
 TEMPLATE = (
     "{%- for message in messages -%}"
-    "<{{ message.role }}> {{ message.content }}"
-    "{%- for call in message.tool_calls or [] %} {{ call.function.name }} {{ call.function.arguments | tojson }}"
-    "{%- endfor %}{{ ' ' if message.role == 'assistant' else ' <end> ' }}{% endfor -%}"
-    "{%- if add_generation_prompt -%}{{ '<assistant> ' }}{%- endif -%}"
+    "{{ {'user': 'U', 'assistant': 'A', 'tool': 'T'}[message.role] }}{{ message.content }}"
+    "{%- for call in message.tool_calls or [] -%}{{ call.function.name }}{{ call.function.arguments | tojson }}"
+    "{%- endfor -%}{{ '' if message.role == 'assistant' else '.' }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}A{%- endif -%}"
 )
 """A turn that was cut at its full length has no end token, so the assistant's turns have none."""
 
-_REWARDED = "7"
+_FRAME = 3
+"""Tokens around what the environment says: its header, its end, and the assistant's header."""
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_PAIRS = 143
+"""Tokens of two letters: nothing is read as one, but the policy writes them; the vocabulary has 400 with them."""
+
+_REWARDED = "a"
 _CHARACTERS = 100_000
 
 
@@ -87,19 +91,19 @@ class Work:
         return self.prompt_tokens + self.completion_tokens
 
 
-def words(count: int, start: int = 0) -> str:
-    """``count`` words, one token each; ``start`` makes a different text."""
-    return " ".join(f"w{(start + 7 * index) % WORDS}" for index in range(count))
+def letters(count: int, start: int = 0) -> str:
+    """``count`` letters, one token each; ``start`` makes a different text."""
+    return "".join(_LETTERS[(start + 7 * index) % len(_LETTERS)] for index in range(count))
 
 
 def prompt(work: Work, task: int) -> str:
-    """What the user says first in task number ``task``; header, end and the assistant's header make three tokens."""
-    return words(work.prompt_tokens - 3, start=101 * task)
+    """What the user says first in task number ``task``."""
+    return letters(work.prompt_tokens - _FRAME, start=task)
 
 
 def observation(work: Work) -> str:
-    """What every turn is answered with; header, end and the assistant's header make three tokens."""
-    return words(work.observation_tokens - 3, start=5)
+    """What every turn is answered with."""
+    return letters(work.observation_tokens - _FRAME, start=5)
 
 
 def score(text: str) -> float:
@@ -109,11 +113,13 @@ def score(text: str) -> float:
 
 def save_model(work: Work, folder: Path) -> None:
     """Write a randomly initialised Llama and its tokenizer into ``folder``, the same ones for the same ``work``."""
-    tokens = [PAD, UNKNOWN, END, *HEADERS, *(f"w{index}" for index in range(WORDS)), NEVER]
-    backend = Tokenizer(WordLevel({token: index for index, token in enumerate(tokens)}, UNKNOWN))
-    backend.pre_tokenizer = WhitespaceSplit()
+    pairs = [first + second for first in _LETTERS for second in _LETTERS][:_PAIRS]
+    tokens = [PAD, *sorted(ByteLevel.alphabet()), *pairs, NEVER]
+    backend = Tokenizer(BPE({token: index for index, token in enumerate(tokens)}, []))
+    backend.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = ByteLevelDecoder()
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token=PAD, unk_token=UNKNOWN, eos_token=NEVER, chat_template=TEMPLATE
+        tokenizer_object=backend, pad_token=PAD, eos_token=NEVER, chat_template=TEMPLATE
     )
     config = LlamaConfig(
         vocab_size=len(tokens) - 1,

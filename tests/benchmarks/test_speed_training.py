@@ -181,15 +181,15 @@ def test_the_environment_pays_what_the_peers_reward_function_pays() -> None:
 
 
 @pytest.mark.parametrize("side", training_memory.SIDES)
-def test_a_side_loads_nothing_of_the_other_and_says_its_peak(side: str) -> None:
+def test_a_side_says_its_peak_in_a_process_of_its_own(side: str) -> None:
     peak, added = training_memory.memory_of(side, THREE)
     assert peak > added >= 0
     assert peak > 50 * 2**20
 
 
 def test_a_side_that_fails_is_no_measurement() -> None:
-    with pytest.raises(MeasurementFailed, match="fogline could not"):
-        training_memory.memory_of("fogline", Work(turns=1, **{**SIZE, "width": 7}))
+    with pytest.raises(MeasurementFailed, match="nobody could not"):
+        training_memory.memory_of("nobody", ONE)
 
 
 def test_without_the_peer_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
