@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
@@ -14,11 +14,11 @@ from torch import Tensor
 from fogline.agents.policies.forward import Forward
 from fogline.agents.policies.policy import Policy, Scorer
 from fogline.core.errors import ConfigurationError, DataError, FoglineError
-from fogline.trainers import diagnostics
 from fogline.trainers.batch import Batch
 from fogline.trainers.importance import importance_weight
 from fogline.trainers.processes import Processes
 from fogline.trainers.recipe import Counts, Recipe, Term
+from fogline.trainers.tally import Tally, mismatch, of_batch, of_step
 
 
 @runtime_checkable
@@ -89,43 +89,6 @@ class LearnerConfig(BaseModel):
         return self.learning_rate * warm * shape[self.schedule]
 
 
-@dataclass
-class _Tally:
-    """Sums of what is logged over the steps of an update, on this process."""
-
-    steps: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
-    bounds: dict[str, float] = field(default_factory=dict)
-    losses: list[float] = field(default_factory=list)
-
-    def add(self, values: Mapping[str, float], share: float = 1.0) -> None:
-        """Add parts up; of what is a bound already, keep the outermost."""
-        for name, value in values.items():
-            outermost = {"_max": max, "_min": min}.get(name[-4:])
-            if outermost is None:
-                self.sums[name] = self.sums.get(name, 0.0) + share * value
-            else:
-                self.bounds[name] = outermost(value, self.bounds.get(name, value))
-
-    def check_finite(self, processes: Processes, update: int) -> None:
-        """Refuse to step on a loss that is no finite number, on all processes together."""
-        wrong = [loss for loss in self.losses if not math.isfinite(loss)]
-        self.losses.clear()
-        if float(processes.add(torch.tensor(float(len(wrong))))) > 0:
-            seen = wrong[0] if wrong else "not finite on another process"
-            raise TrainingDiverged(
-                f"update {update}: the loss is {seen}. The weights are as before the step; lower learning_rate, or "
-                "look at the batch's rewards and log-probabilities."
-            )
-
-    def means(self, processes: Processes) -> dict[str, float]:
-        whole = _Tally(self.steps)
-        for sums, bounds in processes.gather([(self.sums, self.bounds)]):
-            whole.add(sums)
-            whole.add(bounds)
-        return {name: value / max(self.steps, 1) for name, value in whole.sums.items()} | whole.bounds
-
-
 class Learner:
     """Turns batches into weight updates, following a recipe.
 
@@ -190,9 +153,9 @@ class Learner:
             group["lr"] = self.config.learning_rate if learning_rate is None else learning_rate
         prepared = self.prepare(batch)
         # Before any step: whatever is wrong with the batch is found while the weights are untouched.
-        seen = _of_batch(batch, prepared)
+        seen = of_batch(batch, prepared)
         advantage = {name: value.detach() for name, value in self.recipe.advantage(prepared).items()}
-        tally = _Tally()
+        tally = Tally()
         for rows in self._minibatches(prepared):
             self._step(prepared, advantage, rows, tally)
         self._observe(batch)
@@ -302,7 +265,7 @@ class Learner:
         size = self.config.micro_batch or max(len(rows), 1)
         yield from (part for part in torch.split(rows, size) if len(part))
 
-    def _step(self, batch: Batch, advantage: Mapping[str, Tensor], rows: Tensor, tally: _Tally) -> None:
+    def _step(self, batch: Batch, advantage: Mapping[str, Tensor], rows: Tensor, tally: Tally) -> None:
         whole = batch.select(rows)
         counts = {term.name: count(whole, term.mask) for term in self.terms}
         tokens = float(whole.policy_mask.sum())
@@ -314,7 +277,7 @@ class Learner:
             share = float(piece.policy_mask.sum()) / tokens
             self._accumulate(piece, credit, counts, share, tally)
         self.processes.add_gradients(self.parameters)
-        tally.check_finite(self.processes, self.updates)
+        self._check_finite(tally)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_gradient_norm or math.inf)
         if not bool(torch.isfinite(norm)):
             raise TrainingDiverged(
@@ -326,13 +289,13 @@ class Learner:
         tally.add({"gradient_norm": float(norm) / self.processes.count})
 
     def _accumulate(
-        self, piece: Batch, credit: Mapping[str, Tensor], counts: Mapping[str, Counts], share: float, tally: _Tally
+        self, piece: Batch, credit: Mapping[str, Tensor], counts: Mapping[str, Counts], share: float, tally: Tally
     ) -> None:
         """Forward, objective and backward of one micro-batch."""
         forward = self.policy.score(*_parts(piece), entropy="entropy" in self.needs, values="values" in self.needs)
         if self._old_logp() == "first-pass":
             piece = replace(piece, old_logp=forward.logp.detach())
-            tally.add(_mismatch(piece), share)
+            tally.add(mismatch(piece), share)
         total = forward.logp.new_zeros(())
         logged = {}
         for term in self.terms:
@@ -342,7 +305,18 @@ class Learner:
         tally.losses.append(total.item())
         total.backward()  # type: ignore[no-untyped-call]
         tally.add({"loss": total.item(), **logged})
-        tally.add(_of_step(forward, piece, credit, self.recipe), share)
+        tally.add(of_step(forward, piece, credit, self.recipe), share)
+
+    def _check_finite(self, tally: Tally) -> None:
+        """Refuse to step on a loss that is no finite number, on all processes together."""
+        wrong = [loss for loss in tally.losses if not math.isfinite(loss)]
+        tally.losses.clear()
+        if float(self.processes.add(torch.tensor(float(len(wrong))))) > 0:
+            seen = wrong[0] if wrong else "not finite on another process"
+            raise TrainingDiverged(
+                f"update {self.updates}: the loss is {seen}. The weights are as before the step; lower learning_rate, "
+                "or look at the batch's rewards and log-probabilities."
+            )
 
     def _term(self, term: Term, forward: Forward, piece: Batch, credit: Mapping[str, Tensor], counts: Counts) -> Tensor:
         mask = piece.masks.get(term.mask)
@@ -429,33 +403,3 @@ def _parts(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Mapping[str, Tensor]]:
 def _by_length(batch: Batch, rows: Tensor) -> Tensor:
     """Rows of like length side by side: less padding in a micro-batch."""
     return rows[torch.argsort(batch.attention_mask[rows].sum(1), stable=True)]
-
-
-def _of_batch(raw: Batch, prepared: Batch) -> dict[str, float]:
-    """What the batch says before any step."""
-    length = raw.policy_mask.sum(1)
-    rewards = {name: value for name, value in raw.session.items() if name != "turns"}
-    logged = diagnostics.group_statistics(rewards, length, raw.truncated, raw.group, raw.valid)
-    if prepared.old_logp is not raw.old_logp:
-        logged |= _mismatch(prepared)
-    return logged
-
-
-def _mismatch(batch: Batch) -> dict[str, float]:
-    """How far the sampler is from the trainer at the rollout's weights."""
-    return diagnostics.mismatch_statistics(batch.old_logp, batch.behaviour_logp, batch.policy_mask, batch.valid)
-
-
-def _of_step(forward: Forward, piece: Batch, credit: Mapping[str, Tensor], recipe: Recipe) -> dict[str, float]:
-    logged = diagnostics.ratio_statistics(
-        forward.logp.detach(),
-        piece.old_logp,
-        credit["policy"],
-        piece.policy_mask,
-        piece.valid,
-        recipe.clip.low,
-        recipe.clip.high,
-    )
-    if forward.entropy is not None:
-        logged |= diagnostics.entropy_statistics(forward.entropy.detach(), piece.policy_mask, piece.valid)
-    return logged
