@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from fogline.agents.agent import Decision, SeatView
 from fogline.agents.policies.language import CausalLMPolicy
-from fogline.agents.policies.tiny import fit_tokenizer, tiny_causal_lm
+from fogline.agents.policies.tiny import fit_tokenizer
 
 TEXTS = ["the cat sees a dog", "the dog hears a cat", "the owl sees the dog and the cat"]
 FAMILIES = ("llama", "qwen2", "gpt2")
@@ -27,9 +27,14 @@ def tokenizer() -> Any:
 def small_model(family: str = "llama", dtype: torch.dtype = torch.float64, context: int = 256, seed: int = 0) -> Any:
     """Two layers, untrained but opinionated."""
     size, end = len(tokenizer()), tokenizer().eos_token_id
-    if family == "llama":
-        return tiny_causal_lm(tokenizer(), layers=2, width=24, heads=3, context=context, seed=seed, dtype=dtype)
-    from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
+    from transformers import (
+        GPT2Config,
+        GPT2LMHeadModel,
+        LlamaConfig,
+        LlamaForCausalLM,
+        Qwen2Config,
+        Qwen2ForCausalLM,
+    )
 
     built: Any
     ends = {"bos_token_id": None, "eos_token_id": end}
@@ -41,7 +46,8 @@ def small_model(family: str = "llama", dtype: torch.dtype = torch.float64, conte
         else:
             shape = {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 2}
             heads = {"num_attention_heads": 6, "num_key_value_heads": 2, "max_position_embeddings": context}
-            built = Qwen2ForCausalLM(Qwen2Config(vocab_size=size, initializer_range=0.2, **ends, **shape, **heads))
+            config, kind = (LlamaConfig, LlamaForCausalLM) if family == "llama" else (Qwen2Config, Qwen2ForCausalLM)
+            built = kind(config(vocab_size=size, initializer_range=0.2, **ends, **shape, **heads))
     return built.to(dtype)
 
 

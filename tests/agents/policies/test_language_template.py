@@ -64,7 +64,7 @@ def test_what_is_appended_is_what_rendering_all_of_it_gives(source: str, role: s
 
 
 def test_the_tokens_of_an_episode_read_as_the_rendered_conversation() -> None:
-    policy = small_policy(max_new_tokens=200, context=2000, seed=1)
+    policy = small_policy(max_new_tokens=20)
     seat = view("b", "the cat", rules="the owl sees")
     messages = [{"role": "system", "content": "the owl sees"}]
     ids: list[int] = []
@@ -74,8 +74,9 @@ def test_the_tokens_of_an_episode_read_as_the_rendered_conversation() -> None:
         ids += [*turn.context_token_ids, *turn.action_token_ids]
         messages.append({"role": "assistant", "content": turn.action})
         seat.observation = reply
-        assert turn.action_token_ids[-1] == tokenizer().eos_token_id
-    assert tokenizer().decode(ids) == tokenizer().apply_chat_template(messages, tokenize=False)
+    # What closes an action that was cut comes with the next observation.
+    closing = "" if ids[-1] == tokenizer().eos_token_id else tokenizer().eos_token
+    assert tokenizer().decode(ids) + closing == tokenizer().apply_chat_template(messages, tokenize=False)
 
 
 def test_an_end_that_was_sampled_is_not_said_twice_and_one_that_was_cut_is_added() -> None:
