@@ -162,7 +162,7 @@ def dual_track(
     valid: Tensor,
     ddof: int = 0,
     epsilon: float = 1e-6,
-    clip: float = 10.0,
+    clip: float | None = 10.0,
 ) -> dict[str, Tensor]:
     """Each track normalised on its own: Dual-Track GRPO (TRUST-SQL).
 

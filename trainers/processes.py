@@ -51,7 +51,7 @@ class Processes:
         gradients = [torch.zeros_like(item) if item.grad is None else item.grad for item in parameters]
         used = gradients[0].new_tensor([float(item.grad is not None) for item in parameters])
         flat = self.add(torch.cat([used, *(gradient.reshape(-1) for gradient in gradients)]))
-        used, *parts = flat.split([len(parameters), *(item.numel() for item in parameters)])
+        used, *parts = torch.split(flat, [len(parameters), *(item.numel() for item in parameters)])
         for parameter, part, somewhere in zip(parameters, parts, used.tolist(), strict=True):
             # None stays None where nobody had one: an optimiser leaves such weights alone, as it does in one process.
             parameter.grad = part.view_as(parameter) if somewhere else None
