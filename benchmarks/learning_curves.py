@@ -69,7 +69,7 @@ CURVES: Mapping[str, Curve] = {
             "recipe": "ppo",
             "env": "Pendulum-v1",
             "options": {"discount": 0.9},
-            "updates": 60,
+            "updates": 100,
             "policy": PolicyConfig(normalise_observations=True),
             "rollout": RolloutConfig(tasks_per_update=1, group_size=16),
             "learner": LearnerConfig(
@@ -77,7 +77,7 @@ CURVES: Mapping[str, Curve] = {
             ),
         },
         threshold=-250,
-        step_budget=192_000,
+        step_budget=320_000,
     ),
 }
 """Each has one nameless task, so a group is the whole batch. Rewards are the environment's own, unscaled."""
