@@ -39,7 +39,7 @@ class PolicyConfig(BaseModel):
     model: str | None = None
     layers: int = Field(default=3, ge=1)
     width: int = Field(default=96, ge=8)
-    heads: int = Field(default=4, ge=1)
+    heads: int = Field(default=2, ge=1)
     vocabulary_size: int = Field(default=512, ge=128)
     hidden: Annotated[tuple[int, ...], Field(strict=False)] = (64, 64)
     normalise_observations: bool = False

@@ -1,9 +1,9 @@
 """Gives an untrained model the circuit that pretraining forms first: copying what followed an earlier occurrence.
 
-Induction heads (Olsson et al., 2022, arXiv 2209.11895) take a small model thousands of steps to find, and until then it
-can name nothing that it only read. They are written into the first weights instead: a head of the first layer hands
-each token its predecessor, one of the second looks for the place whose predecessor is the token at hand and repeats what
-stands there. All of it stays trainable.
+Induction heads (Olsson et al., 2022, arXiv 2209.11895) take a small model thousands of steps to find, and until then
+it can name nothing that it only read. They are written into the first weights instead: a head of the first layer
+hands each token its predecessor, one of the second looks for the place whose predecessor is the token at hand and
+repeats what stands there. All of it stays trainable.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def plant_induction_heads(model: Any, generator: torch.Generator) -> None:
     first, second = (layer.self_attn for layer in model.model.layers[:2])
     config = model.config
     width, head = config.hidden_size, config.hidden_size // config.num_attention_heads
-    half, turning = width // 2, int(head * config.partial_rotary_factor)
+    half, turning = width // 2, int(head * config.rope_parameters["partial_rotary_factor"])
     tokens = torch.arange(min(head, half))
     embeddings = model.model.embed_tokens.weight
     embeddings.zero_()
@@ -56,7 +56,7 @@ def plant_induction_heads(model: Any, generator: torch.Generator) -> None:
 
 
 def _look_one_back(attention: Any, turning: int, head: int, base: float) -> None:
-    """Score places by how near they are to one back, whatever stands there: the key is the query turned by one place."""
+    """Prefer the place before, whatever stands there: the key is the query turned by one place."""
     pairs = turning // 2
     angle: Tensor = base ** (-torch.arange(0, turning, 2, dtype=torch.float32) / turning)
     length = 3 * math.sqrt(_POSITION_GAIN * math.sqrt(head) / pairs)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from fogline.agents.chat import rendered
+from fogline.agents.policies.induction_heads import plant_induction_heads
 from fogline.core.episode import Episode
 from fogline.core.errors import ConfigurationError
 
@@ -104,12 +105,13 @@ def tiny_causal_lm(
     *,
     layers: int = 3,
     width: int = 96,
-    heads: int = 4,
+    heads: int = 2,
     context: int = 1024,
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
+    induction: bool = True,
 ) -> Any:
-    """Build an untrained Llama-shaped model for a tokenizer.
+    """Build an untrained model for a tokenizer.
 
     Args:
         tokenizer: Whose ids it reads and writes.
@@ -119,37 +121,48 @@ def tiny_causal_lm(
         context: Most tokens of a conversation.
         seed: Of the weights; the global generator is left alone.
         dtype: Of the weights.
+        induction: Begin with induction heads, so that the model can copy names that it read before it has learned
+            anything (see :mod:`~fogline.agents.policies.induction_heads`). Needs two layers or more, and 2 to 4 heads.
 
     Returns:
-        A ``LlamaForCausalLM`` with tied embeddings.
+        A ``StableLmForCausalLM`` with tied embeddings: a quarter of each head turns with the position, the rest
+        compares content wherever it stands.
 
     Raises:
-        ConfigurationError: If the heads do not fit the width.
+        ConfigurationError: If the heads do not fit the width, or induction heads do not fit the model.
     """
-    if width % heads or (width // heads) % 2:
+    if width % heads or (width // heads) % 8:
         raise ConfigurationError(
-            f"width={width} with heads={heads}: expected an even number of dimensions for each head."
+            f"width={width} with heads={heads}: expected a multiple of 8 dimensions for each head."
         )
-    from transformers import LlamaConfig, LlamaForCausalLM
+    if induction and (layers < 2 or not 2 <= heads <= 4):
+        raise ConfigurationError(
+            f"induction heads need two layers and 2 to 4 heads, not layers={layers} and heads={heads}: choose others, "
+            "or induction=False."
+        )
+    from transformers import StableLmConfig, StableLmForCausalLM
 
-    config = LlamaConfig(
+    config = StableLmConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
-        intermediate_size=4 * width,
+        intermediate_size=2 * width,
         num_hidden_layers=layers,
         num_attention_heads=heads,
         num_key_value_heads=heads,
         max_position_embeddings=context,
         tie_word_embeddings=True,
-        # Tied logits of a normalised state then have a spread of 1, at any width.
-        initializer_range=width**-0.5,
+        use_qkv_bias=True,
+        initializer_range=0.3 * width**-0.5,
+        rope_parameters={"rope_type": "default", "rope_theta": 100.0, "partial_rotary_factor": 0.25},
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: Any = LlamaForCausalLM(config)
+        model = StableLmForCausalLM(config)
+    if induction:
+        plant_induction_heads(model, torch.Generator().manual_seed(seed))
     return model.to(dtype)
 
 

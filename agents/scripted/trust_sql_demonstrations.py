@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,7 @@ from fogline.core.episode import Episode
 from fogline.core.errors import ConfigurationError
 from fogline.envs.trust_sql.parser import ACTION_OF_PHASE, TOOL_NAME, Phase
 from fogline.envs.trust_sql.scoring import EXECUTION_RIGHT, FORMAT
+from fogline.simulators.databases.pocket.words import Part, Relettering
 from fogline.simulators.databases.records import Catalogue, TextToSQLDataset
 from fogline.simulators.databases.shelf import Shelf
 
@@ -167,6 +169,15 @@ def demonstrate(
         make_env = partial(TrustSQLEnv, dataset, **{"shelf": shelf, **env_options})
         episodes = collect_all(make_env, annotator or Annotator(dataset), tasks, concurrency=concurrency)
     return [episode for episode in episodes if is_demonstration(episode)]
+
+
+def relettered(episode: Episode, part: Part, rng: Generator) -> Episode:
+    """The same demonstration in a pocket database of other names; see :class:`Relettering`."""
+    rename = Relettering(part, rng)
+    turns = tuple(
+        turn._replace(observation=rename(turn.observation), action=rename(turn.action)) for turn in episode.turns
+    )
+    return replace(episode, turns=turns)
 
 
 def _broadened(rng: Generator, gold: Proposal, looked_at: Sequence[str], catalogue: Catalogue) -> Proposal:

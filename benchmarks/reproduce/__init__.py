@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fogline.benchmarks.reproduce.results import Findings, Results
 
 REPRODUCTIONS: Mapping[str, str] = {
+    "learning-curves": "fogline.benchmarks.reproduce.learning_curves:reproduce",
     "trust-sql": "fogline.benchmarks.reproduce.trust_sql:reproduce",
 }
 """Name of each system, and the function that runs it again."""

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from fogline.core.errors import ConfigurationError, check_choice
 from fogline.simulators.databases.pocket.words import PARTS, Part
 
-VERSION = "1"
+VERSION = "2"
 _RANGES = {"tables": (1, 4), "columns": (3, 5), "rows": (4, 40)}
 
 

@@ -68,7 +68,7 @@ def _build(config: PocketConfig, workshop: Path) -> None:
     files: dict[str, str] = {}
     for index in range(config.databases):
         rng = default_rng(SeedSequence([PARTS.index(config.part), config.seed, index]))
-        name = f"{config.part}{index}"
+        name = f"db{index}"
         database = build_database(config, name, rng)
         path = _path(workshop, name)
         write_database(path, database.schema, database.population)
@@ -96,7 +96,7 @@ def _questions(
         if draft is None:
             continue
         tasks[draft.question] = TextToSQLTask(
-            task_id=f"{database.name}-{len(tasks)}",
+            task_id=f"{config.part}-{database.name}-{len(tasks)}",
             database=database.name,
             question=draft.question,
             gold_sql=draft.sql,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Literal, get_args
 
@@ -18,6 +19,8 @@ _CLOSING_VOWELS = "aiou"
 _DEAL = 20_260_316
 SUFFIXES: tuple[str, ...] = tuple(consonant + vowel for consonant in "chjqwxy" for vowel in "aeiou")
 """Second halves of identifiers: ``kavo_ju`` is what the database calls what a question calls ``kavo``."""
+_WORD = re.compile(r"(?<![a-z])[a-z]{4}(?![a-z])")
+_ENDING = re.compile(r"_([a-z]{2})(?![a-z])")
 
 
 @cache
@@ -34,6 +37,40 @@ def words_of(part: Part) -> tuple[str, ...]:
             return tuple(dealt[round(begin * len(dealt)) : round(end * len(dealt))])
         begin = end
     raise KeyError(part)
+
+
+class Relettering:
+    """Deals the names of a database anew: each of its words becomes another of the same part, everywhere alike.
+
+    What reads as a new database costs nothing, so that a learner can be shown every name just once. Words that share
+    their first syllable go on sharing one.
+
+    Args:
+        part: Whose words are replaced, and by whose.
+        rng: Source of the draws.
+    """
+
+    def __init__(self, part: Part, rng: Generator) -> None:
+        self._known = frozenset(words_of(part))
+        openings = sorted({word[:2] for word in self._known})
+        self._opening = dict(zip(openings, (openings[i] for i in rng.permutation(len(openings))), strict=True))
+        self._suffix = dict(zip(SUFFIXES, (SUFFIXES[i] for i in rng.permutation(len(SUFFIXES))), strict=True))
+        self._left = {opening: [word for word in words_of(part) if word[:2] == opening] for opening in openings}
+        for words in self._left.values():
+            rng.shuffle(words)
+        self._words: dict[str, str] = {}
+
+    def __call__(self, text: str) -> str:
+        """The text with its words and the endings of its identifiers replaced."""
+        text = _WORD.sub(lambda match: self._renamed(match.group()), text)
+        return _ENDING.sub(lambda match: f"_{self._suffix.get(match.group(1), match.group(1))}", text)
+
+    def _renamed(self, word: str) -> str:
+        if word not in self._known:
+            return word
+        if word not in self._words:
+            self._words[word] = self._left[self._opening[word[:2]]].pop()
+        return self._words[word]
 
 
 class Namer:

@@ -187,7 +187,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     config = PocketConfig(databases=1, questions_per_database=2)
     path = Path(next(iter(pocket_dataset(config, tmp_path).databases.values())).url.removeprefix("sqlite:///"))
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DataError, match=r"train0\.sqlite is not the file that was generated\. Delete the folder"):
+    with pytest.raises(DataError, match=r"db0\.sqlite is not the file that was generated\. Delete the folder"):
         pocket_dataset(config, tmp_path)
 
 
@@ -208,5 +208,5 @@ def test_options_are_checked(options: dict[str, Any], message: str) -> None:
 
 def test_more_questions_than_a_database_yields_are_refused(tmp_path: Path) -> None:
     config = PocketConfig(databases=1, tables=(1, 1), columns=(3, 3), questions_per_database=40)
-    with pytest.raises(ConfigurationError, match="questions_per_database=40 is too many: train0 yields"):
+    with pytest.raises(ConfigurationError, match="questions_per_database=40 is too many: db0 yields"):
         pocket_dataset(config, tmp_path)
