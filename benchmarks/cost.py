@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fogline.agents.registry import price_of
 from fogline.agents.environments import default_keyword, make_environment
+from fogline.agents.registry import price_of
 from fogline.benchmarks.evaluation import EvalConfig, Plan, make_plan
 from fogline.core.chat.prices import approximate_prompt_tokens
 from fogline.core.errors import ConfigurationError

@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fogline.agents.agent import Agent
 from fogline.agents.collector import collect
+from fogline.agents.environments import choose_tasks, environment_name, make_environment, task_ids_of
 from fogline.agents.registry import check_agent, make_agent
 from fogline.agents.rollout import Assignment
 from fogline.benchmarks.aggregation import Summary, aggregate
-from fogline.agents.environments import choose_tasks, environment_name, make_environment, task_ids_of
 from fogline.benchmarks.measures import suite_module, suite_of
 from fogline.benchmarks.recording import Recorder
 from fogline.core.engine import Engine, make_engine

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fogline.agents.agent import Agent, SeatView
 from fogline.agents.collector import collect_all
+from fogline.agents.environments import NO_TASK, choose_tasks, environment_name, make_environment, task_ids_of
 from fogline.agents.registry import agent_names, make_agent
 from fogline.agents.rollout import Assignment
-from fogline.agents.environments import NO_TASK, choose_tasks, environment_name, make_environment, task_ids_of
 from fogline.core.episode import Episode, Turn
 
 

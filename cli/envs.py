@@ -43,8 +43,8 @@ def envs(as_json: arguments.Json = False) -> None:
 
 
 def _describe(env_id: str) -> dict[str, Any]:
-    from fogline.agents.registry import agent_names
     from fogline.agents.environments import make_environment, task_ids_of
+    from fogline.agents.registry import agent_names
     from fogline.core.errors import MissingDependencyError
 
     row: dict[str, Any] = {"id": env_id, "observation": "", "action": "", "tasks": None, "agents": [], "problem": None}

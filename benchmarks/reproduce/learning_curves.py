@@ -86,7 +86,7 @@ def _judged(arm: Arm) -> str:
     steps = max(arm.known("env_steps").values())
     held = middle >= curve.threshold and steps <= curve.step_budget
     return (
-        f"{arm.name}: median reward {middle:.1f} over {len(arm.seeds)} seeds ({FINAL_EPISODES} greedy episodes each), at "
-        f"most {steps:,.0f} environment steps; threshold {curve.threshold:g} within {curve.step_budget:,}: "
+        f"{arm.name}: median reward {middle:.1f} over {len(arm.seeds)} seeds ({FINAL_EPISODES} greedy episodes each), "
+        f"at most {steps:,.0f} environment steps; threshold {curve.threshold:g} within {curve.step_budget:,}: "
         f"{'reached' if held else 'not reached'}."
     )
