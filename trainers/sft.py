@@ -175,7 +175,7 @@ def _order(size: int, epochs: int, rows: int, seed: int) -> list[Tensor]:
     steps: list[Tensor] = []
     for epoch in range(epochs):
         generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
-        steps.extend(torch.randperm(size, generator=generator).split(rows))
+        steps.extend(torch.randperm(size, generator=generator).split(rows))  # type: ignore[no-untyped-call]
     return steps
 
 

@@ -163,7 +163,9 @@ def tiny_causal_lm(
         model = StableLmForCausalLM(config)
     if induction:
         plant_induction_heads(model, torch.Generator().manual_seed(seed))
-    return model.to(dtype)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+    return model
 
 
 def _segments(documents: Iterable[Document]) -> Iterator[str]:

@@ -118,7 +118,7 @@ def save_model(work: Work, folder: Path) -> None:
     backend = Tokenizer(BPE({token: index for index, token in enumerate(tokens)}, []))
     backend.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = ByteLevelDecoder()
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend, pad_token=PAD, eos_token=NEVER, chat_template=TEMPLATE
     )
     config = LlamaConfig(
@@ -144,14 +144,14 @@ def save_model(work: Work, folder: Path) -> None:
 def quiet() -> Iterator[None]:
     """Neither progress bars nor warnings of transformers, which would mix with the report."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         logging.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 class FixedTurns(TurnEnv[str, str]):

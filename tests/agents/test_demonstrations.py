@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from typing import Any
 
 import gymnasium
+import numpy as np
 import pytest
 
 from fogline.agents.collector import collect_all
 from fogline.agents.rollout import Assignment
 from fogline.agents.scripted.trust_sql import OracleAgent
-from fogline.agents.scripted.trust_sql_demonstrations import Annotator, demonstrate, is_demonstration
+from fogline.agents.scripted.trust_sql_demonstrations import (
+    Annotator,
+    demonstrate,
+    is_demonstration,
+    relettered,
+)
 from fogline.core.episode import Episode
 from fogline.core.errors import ConfigurationError
 from fogline.envs.trust_sql.parser import parse_turn
 from fogline.simulators.databases.pocket import PocketConfig, pocket_dataset
+from fogline.simulators.databases.pocket.words import SUFFIXES, words_of
 from fogline.simulators.databases.records import TextToSQLDataset
 from fogline.simulators.databases.shelf import Shelf
 
@@ -138,6 +146,23 @@ def test_a_shelf_is_shared_through_gymnasium_and_outlives_its_environments(pocke
     limits = env.unwrapped._limits
     assert shelf.database(pocket.databases[task.database], limits).execute("SELECT 1").ran
     shelf.close()
+
+
+def test_a_relettered_demonstration_is_that_of_another_database(pocket: TextToSQLDataset) -> None:
+    """One name for one name, all of the same part, and nothing else changes."""
+    own = set(words_of("sft"))
+    for number, episode in enumerate(demonstrate(pocket, assignments(pocket)[:20])):
+        other = relettered(episode, "sft", np.random.default_rng(number))
+        assert relettered(episode, "sft", np.random.default_rng(number)) == other
+        renamed: dict[str, str] = {}
+        for before, after in zip(episode.turns, other.turns, strict=True):
+            for old, new in ((before.observation, after.observation), (before.action, after.action)):
+                words, others = re.findall(r"[a-z]+|[^a-z]", old), re.findall(r"[a-z]+|[^a-z]", new)
+                for word, replaced in zip(words, others, strict=True):
+                    assert renamed.setdefault(word, replaced) == replaced
+                    assert replaced in own if word in own else replaced == word or word in SUFFIXES
+        assert len(set(renamed.values())) == len(renamed)
+        assert sum(word in own and word != new for word, new in renamed.items()) >= 2
 
 
 def test_annotators_refuse_what_they_cannot_play(pocket: TextToSQLDataset) -> None:

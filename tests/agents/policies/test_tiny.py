@@ -144,7 +144,7 @@ def test_a_vocabulary_below_the_characters_is_refused() -> None:
 
 
 def weights(seed: int) -> list[torch.Tensor]:
-    return list(tiny_causal_lm(FITTED, layers=1, width=16, heads=2, seed=seed).state_dict().values())
+    return list(tiny_causal_lm(FITTED, layers=2, width=32, heads=2, seed=seed).state_dict().values())
 
 
 def test_the_seed_decides_the_weights_and_nothing_else_moves() -> None:
@@ -158,12 +158,35 @@ def test_the_seed_decides_the_weights_and_nothing_else_moves() -> None:
 
 
 def test_heads_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="width=30 with heads=4"):
+    with pytest.raises(ConfigurationError, match="width=30 with heads=2"):
         tiny_causal_lm(FITTED, width=30)
 
 
-def test_an_untrained_model_is_undecided() -> None:
-    policy = CausalLMPolicy(tiny_causal_lm(FITTED, dtype=torch.float64), FITTED)
+@pytest.mark.parametrize("shape", [{"layers": 1}, {"heads": 1}, {"heads": 6}])
+def test_induction_heads_that_do_not_fit_are_refused(shape: dict[str, int]) -> None:
+    with pytest.raises(ConfigurationError, match="induction=False"):
+        tiny_causal_lm(FITTED, **shape)
+
+
+@pytest.mark.parametrize("heads", [2, 3, 4])
+def test_an_untrained_model_with_induction_heads_copies_what_it_read(heads: int) -> None:
+    """Names of two random tokens, said twice: after a name's first token its second is the likeliest."""
+    model = tiny_causal_lm(FITTED, heads=heads, seed=3)
+    generator = torch.Generator().manual_seed(0)
+    kinds = len(FITTED) - 6
+    names = (6 + torch.randperm(kinds, generator=generator)[:40]).reshape(20, 2)
+    order = torch.randperm(20, generator=generator)
+    tokens = torch.cat([names.reshape(-1), names[order].reshape(-1)])[None]
+    with torch.no_grad():
+        guessed = model(tokens).logits[0].argmax(-1)
+        plain = tiny_causal_lm(FITTED, heads=heads, seed=3, induction=False)(tokens).logits[0].argmax(-1)
+    again = torch.arange(40, 80, 2)
+    assert (guessed[again] == tokens[0, again + 1]).double().mean() >= 0.9
+    assert (plain[again] == tokens[0, again + 1]).double().mean() <= 0.2
+
+
+def test_an_untrained_model_without_induction_heads_is_undecided() -> None:
+    policy = CausalLMPolicy(tiny_causal_lm(FITTED, dtype=torch.float64, induction=False), FITTED)
     tokens = torch.tensor([encode(FITTED, FRAME % "zebra")])
     mask = torch.ones_like(tokens, dtype=torch.bool)
     wrote = mask.clone()
