@@ -36,8 +36,8 @@ def episode_means(episodes: Sequence[Episode]) -> dict[str, float]:
     """Means over scored episodes.
 
     Returns:
-        ``reward`` (of an episode, over its seats), ``turns`` per seat, ``tokens`` written per episode, ``truncated``
-        and ``malformed`` shares, every term of the outcome and every numeric metric by its own name, and the counts
+        ``reward`` (of an episode, over its seats), ``turns`` per seat, ``tokens`` written per episode, ``truncated``,
+        ``agent_error`` and ``malformed`` shares, every term of the outcome and every numeric metric by its own name, and the counts
         ``episodes`` and ``unscored``. Means are absent where nothing was scored.
     """
     scored = [episode for episode in episodes if episode.scored]
@@ -57,6 +57,7 @@ def _figures(episode: Episode) -> Mapping[str, float]:
         "turns": len(turns) / max(len(episode.seats), 1),
         "tokens": float(sum(len(turn.action_token_ids) for turn in turns)),
         "truncated": float(episode.status == "truncated"),
+        "agent_error": float(episode.status == "agent_error"),
         "malformed": sum(turn.malformed for turn in turns) / max(len(turns), 1),
     }
     for name, value in (*episode.outcome.items(), *episode.metrics.items()):
