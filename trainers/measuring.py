@@ -37,8 +37,8 @@ def episode_means(episodes: Sequence[Episode]) -> dict[str, float]:
 
     Returns:
         ``reward`` (of an episode, over its seats), ``turns`` per seat, ``tokens`` written per episode, ``truncated``,
-        ``agent_error`` and ``malformed`` shares, every term of the outcome and every numeric metric by its own name, and the counts
-        ``episodes`` and ``unscored``. Means are absent where nothing was scored.
+        ``agent_error`` and ``malformed`` shares, every term of the outcome and every numeric metric by its own name,
+        and the counts ``episodes`` and ``unscored``. Means are absent where nothing was scored.
     """
     scored = [episode for episode in episodes if episode.scored]
     means: dict[str, float] = {"episodes": float(len(scored)), "unscored": float(len(episodes) - len(scored))}

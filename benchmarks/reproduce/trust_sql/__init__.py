@@ -7,11 +7,10 @@ rates on seeds and databases of their own, and the arms of the plan.
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from fogline.benchmarks.reproduce import ReproduceConfig
 from fogline.benchmarks.reproduce.cells import Cell, CellResult, Progress, run_cells
-from fogline.benchmarks.reproduce.results import Comparison, Findings, arms_of, compare, curve_of, failures_of
+from fogline.benchmarks.reproduce.results import Findings, arms_of, compare, curve_of, failures_of
 from fogline.benchmarks.reproduce.trust_sql.plan import ARMS, CLAIMS, FULL, PAPER, QUICK, Plan, tuned_arms
 from fogline.benchmarks.reproduce.trust_sql.training import train_arm
 from fogline.benchmarks.reproduce.trust_sql.warm_start import warm_start
@@ -51,7 +50,11 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
         config={"quick": config.quick, **plan.model_dump(mode="json")},
         plan={"arms": dict(ARMS), "rates_chosen": rates, **plan.stated()},
         arms=(*arms_of(warm), *arms),
-        comparisons=tuple(_compared(arms, claim) for claim in CLAIMS if {claim[1], claim[2]} <= ran),
+        comparisons=tuple(
+            compare(arms, metric, arm, baseline, paper=published, margin=margin)
+            for metric, arm, baseline, margin, published in CLAIMS
+            if {arm, baseline} <= ran
+        ),
         curves=tuple(curve_of(cells, arm.name, "ex", "updates") for arm in arms),
         failures=failures_of(cells),
         notes=_notes(plan, warm),
@@ -94,15 +97,9 @@ def _tuned(plan: Plan, config: ReproduceConfig, progress: Progress) -> dict[str,
         means.setdefault(name, {})[rate] = sum(values) / len(values)
     missing = sorted(set(tuned_arms()) - set(means))
     if missing:
-        raise InfrastructureError(
-            f"every tuning run of {missing[0]!r} failed: see {Path(config.cells_folder) / 'tuning'}."
-        )
+        folder = config.cells_folder / "tuning"
+        raise InfrastructureError(f"every tuning run of {missing[0]!r} failed: see the files in {folder}.")
     return {name: max(found, key=lambda rate: (found[rate], -rate)) for name, found in means.items()}
-
-
-def _compared(arms: tuple[object, ...], claim: tuple[object, ...]) -> Comparison:
-    metric, arm, baseline, margin, published = claim
-    return compare(arms, metric, arm, baseline, paper=published, margin=margin)  # type: ignore[arg-type]
 
 
 def _notes(plan: Plan, warm: list[CellResult]) -> tuple[str, ...]:
