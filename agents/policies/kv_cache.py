@@ -16,7 +16,9 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 
 _COLUMNS = 64
-"""The store grows by whole blocks of columns, so that a few more tokens seldom move it."""
+"""The store has whole blocks of columns."""
+_GROWTH = 4
+"""It grows by at least one part in so many, so that an episode of many turns seldom moves it."""
 
 
 class Conversation:
@@ -88,9 +90,10 @@ class KeyValueStore(Cache):
         rows = len(self._owners)
         if rows <= self.rows and columns <= self.columns:
             return
-        wanted = -(-columns // _COLUMNS) * _COLUMNS
+        if columns > self.columns:
+            wanted = max(columns, self.columns + self.columns // _GROWTH)
+            self.columns = -(-wanted // _COLUMNS) * _COLUMNS
         self.rows = max(self.rows, rows)
-        self.columns = max(self.columns, wanted)
         for store in (self._keys, self._values):
             for layer, old in store.items():
                 # Zeros, because what is masked still enters a product, where a NaN would survive.

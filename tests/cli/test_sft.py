@@ -14,7 +14,7 @@ from fogline.trainers.logs import read_log
 
 torch.set_num_threads(1)
 
-TINY = ("--policy", "layers=1", "--policy", "width=16", "--policy", "heads=2", "--policy", "max_new_tokens=4")
+TINY = ("--policy", "layers=2", "--policy", "width=16", "--policy", "heads=2", "--policy", "max_new_tokens=4")
 TOY = ("sft", "--env", "toy_world:Toy-v0", "--agent", "toy_world:Guesser", "-k", "says=hello", *TINY)
 
 
@@ -70,9 +70,9 @@ def test_a_plan_counts_and_plays_nothing(invoke: Invoke, tmp_path: Path) -> None
 
 def test_a_policy_table_without_a_model_teaches_the_default_one(invoke: Invoke, tmp_path: Path) -> None:
     file = tmp_path / "run.json"
-    file.write_text(json.dumps({"env": "toy_world:Toy-v0", "agent": "random", "policy": {"layers": 1}}))
+    file.write_text(json.dumps({"env": "toy_world:Toy-v0", "agent": "random", "policy": {"layers": 2}}))
     plan = json.loads(invoke("sft", "--config", file, "--dry-run", "--json").stdout)
-    assert (plan["config"]["policy"]["model"], plan["config"]["policy"]["layers"]) == ("tiny", 1)
+    assert (plan["config"]["policy"]["model"], plan["config"]["policy"]["layers"]) == ("tiny", 2)
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_a_plan_counts_and_plays_nothing(invoke: Invoke, tmp_path: Path) -> None
 
 
 def test_the_plan_of_a_tiny_model_bounds_its_parameters(invoke: Invoke, tmp_path: Path) -> None:
-    tiny = ("--model", "tiny", "--policy", "layers=1", "--policy", "width=16", "--policy", "vocabulary_size=800")
+    tiny = ("--model", "tiny", "--policy", "layers=2", "--policy", "width=16", "--policy", "vocabulary_size=800")
     words = ("train", "reinforce", "--env", "toy_world:Toy-v0", *tiny, "--policy", "max_new_tokens=2")
     plan = planned(invoke, *words)
     assert plan["exact"] is False

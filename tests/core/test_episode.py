@@ -33,6 +33,7 @@ TURNS = st.builds(
     action_token_ids=st.lists(st.integers(0, 9), max_size=4).map(tuple),
     logps=st.lists(st.floats(-50, 0), max_size=4).map(tuple),
     policy_version=st.none() | st.integers(0, 9),
+    policy_data=st.none() | st.dictionaries(st.text(max_size=5), JSON_VALUES, max_size=3),
 )
 
 
