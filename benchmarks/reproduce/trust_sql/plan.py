@@ -98,7 +98,7 @@ class Plan(BaseModel):
 
     sft_databases: int = 200
     sft_questions: int = 6
-    sft_copies: int = 6
+    sft_copies: int = 10
     sft_rows: int = 16
     sft_learning_rate: float = 3e-3
     train_databases: int = 60

@@ -39,6 +39,20 @@ def words_of(part: Part) -> tuple[str, ...]:
     raise KeyError(part)
 
 
+@cache
+def known_words(part: Part) -> frozenset[str]:
+    """The words of a part, to look one up."""
+    return frozenset(words_of(part))
+
+
+@cache
+def _by_opening(part: Part) -> dict[str, list[str]]:
+    words: dict[str, list[str]] = {}
+    for word in words_of(part):
+        words.setdefault(word[:2], []).append(word)
+    return words
+
+
 class Relettering:
     """Deals the names of a database anew: each of its words becomes another of the same part, everywhere alike.
 
@@ -51,13 +65,12 @@ class Relettering:
     """
 
     def __init__(self, part: Part, rng: Generator) -> None:
-        self._known = frozenset(words_of(part))
-        openings = sorted({word[:2] for word in self._known})
+        self._known = known_words(part)
+        openings = sorted(_by_opening(part))
         self._opening = dict(zip(openings, (openings[i] for i in rng.permutation(len(openings))), strict=True))
         self._suffix = dict(zip(SUFFIXES, (SUFFIXES[i] for i in rng.permutation(len(SUFFIXES))), strict=True))
-        self._left = {opening: [word for word in words_of(part) if word[:2] == opening] for opening in openings}
-        for words in self._left.values():
-            rng.shuffle(words)
+        self._part, self._rng = part, rng
+        self._left: dict[str, list[str]] = {}
         self._words: dict[str, str] = {}
 
     def __call__(self, text: str) -> str:
@@ -69,7 +82,11 @@ class Relettering:
         if word not in self._known:
             return word
         if word not in self._words:
-            self._words[word] = self._left[self._opening[word[:2]]].pop()
+            opening = self._opening[word[:2]]
+            if opening not in self._left:
+                words = _by_opening(self._part)[opening]
+                self._left[opening] = [words[i] for i in self._rng.permutation(len(words))]
+            self._words[word] = self._left[opening].pop()
         return self._words[word]
 
 
