@@ -68,7 +68,7 @@ def _warm_starts(plan: Plan, config: ReproduceConfig, progress: Progress) -> lis
         cells,
         partial(warm_start, plan, folder),
         folder,
-        config=plan.shapes(),
+        config=plan.warm_shapes(),
         workers=config.workers,
         resume=config.resume,
         on_progress=progress,

@@ -87,6 +87,8 @@ class Plan(BaseModel):
         evaluations: How often the curve is measured.
         max_turns: Budget of an episode.
         max_new_tokens: Of a turn.
+        max_context: Of an episode; one that fills it has no answer.
+        temperature: Of sampling in training, as published; measuring is greedy.
         seeds: Of the arms.
         tuning_seeds: Of the choice of learning rates.
         learning_rates: Candidates.
@@ -107,19 +109,28 @@ class Plan(BaseModel):
     test_questions: int = 5
     tasks_per_update: int = 8
     group_size: int = 8
-    updates: int = 40
-    evaluations: int = 4
+    updates: int = 24
+    evaluations: int = 2
     max_turns: int = 8
-    max_new_tokens: int = 64
+    max_new_tokens: int = 48
+    max_context: int = 448
+    temperature: float = 0.8
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     tuning_seeds: tuple[int, ...] = (100, 101)
-    learning_rates: tuple[float, ...] = (3e-4, 1e-3)
+    learning_rates: tuple[float, ...] = (1e-4, 2e-4)
     forms: tuple[str, ...] = tuple(FORMS)
     start_between: tuple[float, float] = (0.2, 0.6)
 
     def shapes(self) -> dict[str, Any]:
-        """What shapes a cell; seeds and candidates do not."""
-        return self.model_dump(mode="json", exclude={"seeds", "tuning_seeds", "learning_rates", "start_between"})
+        """What shapes a run; seeds and candidates do not."""
+        return self.model_dump(
+            mode="json", exclude={"seeds", "tuning_seeds", "learning_rates", "start_between", "forms"}
+        )
+
+    def warm_shapes(self) -> dict[str, Any]:
+        """What shapes a warm start."""
+        shared = ("test_databases", "test_questions", "max_turns", "max_new_tokens", "max_context")
+        return {name: value for name, value in self.shapes().items() if name.startswith("sft_") or name in shared}
 
     def stated(self) -> dict[str, Any]:
         """Seeds, margins and rules in words."""
@@ -145,7 +156,7 @@ QUICK = Plan(
     evaluations=1,
     seeds=(0,),
     tuning_seeds=(100,),
-    learning_rates=(1e-3,),
+    learning_rates=(1e-4,),
 )
 
 

@@ -33,7 +33,11 @@ def train_arm(plan: Plan, rates: Mapping[str, float], warm: Path, cell: Cell) ->
     name, tuning, rate = cell.arm.partition("@")
     arm = ARMS[name]
     policy = CausalLMPolicy(
-        str(model_folder(warm, arm["form"])), max_new_tokens=plan.max_new_tokens, rules=False, name=name
+        str(model_folder(warm, arm["form"])),
+        max_new_tokens=plan.max_new_tokens,
+        temperature=plan.temperature,
+        rules=False,
+        name=name,
     )
     train = databases("train", plan.train_databases, plan.train_questions)
     unseen = databases("validation" if tuning else "test", plan.test_databases, plan.test_questions)
@@ -46,7 +50,8 @@ def train_arm(plan: Plan, rates: Mapping[str, float], warm: Path, cell: Cell) ->
             environments(plan, arm["form"], train),
             tuple(train.tasks),
         )
-        rows, points = [], [[0, measured(policy, judge, unseen)["ex"]]]
+        rows: list[dict[str, Any]] = []
+        points: list[list[float | None]] = []
         found: dict[str, float | None] = {}
         for update in range(1, plan.updates + 1):
             rows.append(trainer.step())
@@ -64,7 +69,7 @@ def _settings(plan: Plan, seed: int, rate: float, folder: str) -> TrainConfig:
         updates=plan.updates,
         seed=seed,
         rollout=RolloutConfig(tasks_per_update=plan.tasks_per_update, group_size=plan.group_size),
-        learner=LearnerConfig(learning_rate=rate, betas=(0.9, 0.98), micro_batch=32),
+        learner=LearnerConfig(learning_rate=rate, betas=(0.9, 0.98), micro_batch=16),
         out=folder,
         resume=False,
     )

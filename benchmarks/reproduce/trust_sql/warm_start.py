@@ -20,7 +20,6 @@ from fogline.simulators.databases.shelf import Shelf
 from fogline.trainers.learner import LearnerConfig
 from fogline.trainers.sft import fine_tune, transcribe
 
-_CONTEXT = 1024
 _FITTED = 400
 
 
@@ -42,7 +41,7 @@ def warm_start(plan: Plan, folder: Path, cell: Cell) -> Mapping[str, Any]:
     ]
     complaint = _complaint(plan, cell.arm, source)
     tokenizer = fit_tokenizer(episode_texts(shown[:_FITTED], rules=[complaint]), vocabulary_size=512)
-    model = tiny_causal_lm(tokenizer, context=_CONTEXT, seed=cell.seed)
+    model = tiny_causal_lm(tokenizer, context=plan.max_context, seed=cell.seed)
     policy = CausalLMPolicy(model, tokenizer, max_new_tokens=plan.max_new_tokens, rules=False)
     settings = LearnerConfig(
         learning_rate=plan.sft_learning_rate, schedule="linear", warmup=30, betas=(0.9, 0.98), max_gradient_norm=1.0
