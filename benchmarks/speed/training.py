@@ -76,7 +76,7 @@ PLAN = Plan(
             "16 turns, prompt 64, 16 new, 16 observed",
             {"turns": 16, "prompt_tokens": 64, "new_tokens": 16, "observation_tokens": 16},
             0.3,
-            None,
+            MANY_TURNS,
         ),
     ),
     read=1,
