@@ -20,7 +20,6 @@ FORMS: Mapping[str, Mapping[str, Any]] = {
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "execution only": {"form": HIDDEN, "options": {"schema_coefficient": 0.0}, "tuned_as": "execution only"},
     "naive mixing": {"form": HIDDEN, "options": {"mixing": "naive"}, "tuned_as": "naive mixing"},
-    "dual λ=0.125": {"form": HIDDEN, "options": {"schema_coefficient": 0.125}, "tuned_as": "dual λ=0.25"},
     "dual λ=0.25": {"form": HIDDEN, "options": {"schema_coefficient": 0.25}, "tuned_as": "dual λ=0.25"},
     "dual λ=0.375": {"form": HIDDEN, "options": {"schema_coefficient": 0.375}, "tuned_as": "dual λ=0.25"},
     "dual λ=1": {"form": HIDDEN, "options": {"schema_coefficient": 1.0}, "tuned_as": "dual λ=0.25"},
@@ -84,6 +83,7 @@ class Plan(BaseModel):
         tasks_per_update: Groups of a batch.
         group_size: Episodes of a group.
         updates: Batches; the same for all arms, tuning included.
+        warmup: Updates over which the learning rate rises.
         evaluations: How often the curve is measured.
         max_turns: Budget of an episode.
         max_new_tokens: Of a turn.
@@ -107,9 +107,10 @@ class Plan(BaseModel):
     train_questions: int = 8
     test_databases: int = 40
     test_questions: int = 5
-    tasks_per_update: int = 8
+    tasks_per_update: int = 16
     group_size: int = 8
-    updates: int = 24
+    updates: int = 40
+    warmup: int = 10
     evaluations: int = 2
     max_turns: int = 8
     max_new_tokens: int = 48
@@ -152,7 +153,9 @@ QUICK = Plan(
     sft_copies=4,
     train_databases=12,
     test_databases=8,
+    tasks_per_update=4,
     updates=3,
+    warmup=0,
     evaluations=1,
     seeds=(0,),
     tuning_seeds=(100,),

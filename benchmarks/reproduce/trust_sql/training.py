@@ -69,7 +69,7 @@ def _settings(plan: Plan, seed: int, rate: float, folder: str) -> TrainConfig:
         updates=plan.updates,
         seed=seed,
         rollout=RolloutConfig(tasks_per_update=plan.tasks_per_update, group_size=plan.group_size),
-        learner=LearnerConfig(learning_rate=rate, betas=(0.9, 0.98), micro_batch=16),
+        learner=LearnerConfig(learning_rate=rate, warmup=plan.warmup, betas=(0.9, 0.98), micro_batch=16),
         out=folder,
         resume=False,
     )
