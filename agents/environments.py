@@ -14,6 +14,8 @@ from gymnasium.envs.registration import load_env_creator
 import fogline.envs
 from fogline.core.errors import ConfigurationError, suggestion
 
+SEATED: Mapping[str, str] = {"SiloBench-v0": "fogline.envs.silo_bench:parallel_env"}
+"""Seat-by-seat forms of environments that Gymnasium can only show under central control: agents play these."""
 NO_TASK = ""
 """Task of environments that have none, such as Gymnasium's own."""
 
@@ -30,6 +32,7 @@ def make_environment(env_id: str, env_kwargs: Mapping[str, Any] | None = None) -
         ConfigurationError: For an unknown id, or a keyword that it does not take.
     """
     keywords = dict(env_kwargs or {})
+    env_id = SEATED.get(environment_name(env_id), env_id)
     _check_keywords(env_id, keywords)
     function = _function(env_id)
     return gymnasium.make(env_id, **keywords) if function is None else function(**keywords)

@@ -37,6 +37,12 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"actions": "structured", "protocol": "strict", "max_turns": 4},
         {"schema": "prefilled", "propose": False, "protocol": "off", "show_turns_left": True, "paraphrase": True},
     ],
+    "SiloBench-v0": [
+        {"max_rounds": 20, "n_agents": 3},
+        {"n_agents": 1, "scale": 4, "task": ["I-07", "II-11"], "actions": "text", "max_rounds": 5},
+        {"protocol": "files", "task": "III-21", "n_agents": 4, "drop": 0.2, "delay": 0.2, "max_rounds": 10},
+        {"protocol": "broadcast", "task": "II-14", "reward": "team", "delivery": "pull", "max_rounds": 10},
+    ],
 }
 CASES = [(env_id, options) for env_id in ENV_IDS for options in OPTIONS.get(env_id, [{}])]
 SEEDS = (0, 7)

@@ -1,0 +1,1 @@
+"""The thirty tasks, one file each."""
