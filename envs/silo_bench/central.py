@@ -55,7 +55,7 @@ class SiloBenchEnv(TurnEnv[dict[str, Any], dict[str, Any]]):
         """Play one round. Seats that the action leaves out wait; those that have submitted are passed over."""
         chosen = action if isinstance(action, Mapping) else {}
         readable = bool(chosen) and all(seat in self._names for seat in chosen)
-        _, rewards, terminations, truncations, infos = self._seats.step(
+        _, rewards, _, truncations, infos = self._seats.step(
             {seat: chosen[seat] for seat in self._seats.agents if seat in chosen}
         )
         over = not self._seats.agents

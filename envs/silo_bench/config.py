@@ -122,9 +122,9 @@ def read_config(keywords: Mapping[str, Any]) -> SiloConfig:
     """
     for name in keywords:
         if name not in SiloConfig.model_fields:
-            known = ", ".join(SiloConfig.model_fields)
+            known = list(SiloConfig.model_fields)
             raise UnknownKeyword(
-                f"Silo-Bench has no keyword {name!r}: expected one of {known}.{suggestion(name, SiloConfig.model_fields)}"
+                f"Silo-Bench has no keyword {name!r}: expected one of {', '.join(known)}.{suggestion(name, known)}"
             )
     try:
         return SiloConfig(**keywords)

@@ -46,8 +46,8 @@ def rules(config: SiloConfig, agent: int) -> str:
         "Find out what depends on what, choose a way to share it, and send no more than is needed."
         if config.n_agents > 1
         else "Compute the answer from your data.",
-        f"{_CHANNELS[config.protocol]} Time runs in rounds, at most {config.max_rounds}. In each round every agent acts "
-        "once, all at the same time; what is sent or written in a round is seen from the next round on, never earlier.",
+        f"{_CHANNELS[config.protocol]} Time runs in rounds, at most {config.max_rounds}. In each round every agent "
+        "acts once, all together; what is sent or written in a round is seen from the next one on, never earlier.",
         _tools(config),
         "A reply may hold several calls; they run in order. wait and submit_result end your turn. Only tools answer "
         "you: never make up a result. EVERY agent must submit an answer of its own before the rounds are over.",

@@ -227,9 +227,11 @@ def _identity_of(answer: object) -> str | bytes | None:
     """What two answers share only if they are scored alike: the text, or the value in bytes; ``None`` if unsure."""
     if isinstance(answer, str):
         return answer
+    if not _bounded(answer):
+        return b""
     try:
         # Version 2 writes equal values alike, whoever else refers to their parts, and tells True from 1.
-        return marshal.dumps(cast(Any, answer), 2) if _bounded(answer) else None
+        return marshal.dumps(cast(Any, answer), 2)
     except ValueError:
         return None
 

@@ -54,8 +54,8 @@ class BFSDistance(SiloTask):
         nodes = problem.public["nodes"]
         return Wording(
             task=f"In an undirected graph with {nodes} nodes, numbered from 0 to {nodes - 1}, find the distance of "
-            "every node from node 0: the least number of edges on a path between the two. Node 0 has distance 0; a node "
-            f"that no path reaches has distance -1. {scattered(problem, agent, 'edges')} Each is a pair [node, node].",
+            "every node from node 0: the least number of edges on a path between the two. Node 0 has distance 0, a "
+            f"node that no path reaches has -1. {scattered(problem, agent, 'edges')} Each is a pair [node, node].",
             answer=f"Submit a JSON object with all {nodes} nodes as keys (strings) and their distances as values "
             '(integers), in any order, such as {"0": 0, "1": 2, "2": -1}.',
             algorithm="Level by level: the edges of the nodes at distance d lead to those at distance d + 1 that were "

@@ -74,8 +74,8 @@ class CollaborativeFiltering(SiloTask):
         return Wording(
             task=f"There are {users} users (U0 to U{users - 1}) and {items} items (I0 to I{items - 1}), each with a "
             f"vector of {self.dimensions} numbers. The score of a user and an item is the dot product of their "
-            f"vectors. Find the {self.best} pairs of highest score among all pairs of a user and an item, whoever holds "
-            f"them. {held}",
+            f"vectors. Find the {self.best} pairs of highest score among all pairs of a user and an item, whoever "
+            f"holds them. {held}",
             answer=f"Submit a JSON list of {self.best} triples [user, item, score], highest score first; at equal "
             "scores the lower user number comes first, then the lower item number. Names are strings; the score is "
             'rounded to 4 decimals. One triple looks like ["U4", "I0", 2.0731].',

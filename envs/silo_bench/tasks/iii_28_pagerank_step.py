@@ -56,9 +56,9 @@ class PageRankStep(SiloTask):
         return Wording(
             task=f"Carry out one step of PageRank on a directed graph with n = {nodes} nodes, numbered from 0 to "
             f"{nodes - 1}, from rank 1/n for every node, with damping d = {damping}: the new rank of v is (1 - d)/n "
-            "plus d times the sum, over all edges [u, v] into v, of (1/n) / (number of edges that leave u). The rank of "
-            f"a node that no edge leaves is passed on to nobody. {scattered(problem, agent, 'edges')} Each is a pair "
-            "[u, v] that leads from u to v; none occurs twice.",
+            "plus d times the sum, over all edges [u, v] into v, of (1/n) / (number of edges that leave u). The rank "
+            f"of a node that no edge leaves is passed on to nobody. {scattered(problem, agent, 'edges')} Each is a "
+            "pair [u, v] that leads from u to v; none occurs twice.",
             answer=f"Submit a JSON object with all {nodes} nodes as keys (strings) and their new ranks as values, "
             'rounded to 6 decimals, in any order, such as {"0": 0.01875, "1": 0.125}.',
             algorithm="The numbers of edges that leave each node add up over shards and have to be complete first. "

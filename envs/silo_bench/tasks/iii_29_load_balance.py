@@ -62,7 +62,7 @@ class LoadBalance(SiloTask):
         if len(problem.shards) > 1:
             held = f"The tasks are split among the agents, not evenly; you hold {len(problem.shards[agent])} of them."
         return Wording(
-            task=f"Give {total} tasks, with an id and a duration each, to {bins} workers, numbered from 0 to {bins - 1}. "
+            task=f"Give {total} tasks, with an id and a duration each, to {bins} workers, numbered 0 to {bins - 1}. "
             "Take the tasks from the longest to the shortest and give each to the worker with the least load so far, "
             "the lowest number at a tie. The load of a worker is the sum of the durations that it was given. (The "
             f"order among tasks of equal duration makes no difference to the loads.) {held}",
