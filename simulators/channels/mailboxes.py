@@ -42,7 +42,6 @@ class MessageChannel(Channel):
         """Take an agent out that has submitted; its inbox is empty from now on."""
         super().deactivate(agent)
         self._inboxes[agent] = ()
-        self._waiting[agent] = []
 
     def _post(self, sender: int, receivers: Sequence[int], content: str) -> None:
         self._sequence += 1

@@ -122,7 +122,7 @@ class FilesChannel(Channel):
 
     def _change(self, agent: int, path: str, file: StoredFile | None) -> None:
         self._sequence += 1
-        for due in self._fate()[:1]:
+        for due in self._fate():
             self._due[due].append((self.round, agent, self._sequence, path, file))
 
     def _count_write(self, agent: int, path: str, characters: int) -> None:

@@ -61,19 +61,19 @@ def assert_rate(count: int, trials: int, probability: float) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_faults_strike_at_their_rates_and_are_counted(protocol: str) -> None:
-    config = ChannelConfig(3, drop=0.2, delay=0.3, duplicate=0.25, max_delay=3)
+    config = ChannelConfig(3, drop=0.2, delay=0.4, duplicate=0.6, max_delay=3)
     found, channel = arrivals(protocol, config, seed=5)
     traffic = channel.traffic
     here = [lateness for lateness in found if lateness]
     assert_rate(TOTAL - len(here), TOTAL, 0.2)
     assert traffic.dropped == TOTAL - len(here)
     late = [lateness[0] for lateness in here if lateness[0]]
-    assert_rate(len(late), len(here), 0.3)
+    assert_rate(len(late), len(here), 0.4)
     assert traffic.delayed == len(late)
     for rounds in (1, 2, 3):
         assert_rate(late.count(rounds), len(late), 1 / 3)
     assert max(late) == 3
-    assert_rate(traffic.duplicated, len(here), 0.25)
+    assert_rate(traffic.duplicated, len(here), 0.6)
     if protocol == "files":
         return
     assert sum(len(lateness) == 2 for lateness in here) == traffic.duplicated

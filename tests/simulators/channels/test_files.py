@@ -110,13 +110,13 @@ def test_an_agent_may_take_back_what_it_wrote_in_the_same_round() -> None:
 
 def test_files_are_listed_by_path_with_their_last_writer_and_round() -> None:
     channel = store()
-    write(channel, 3, "b/1", "x")
-    write(channel, 1, "a", "x")
+    write(channel, 1, "b/1", "x")
+    write(channel, 3, "a", "x")
     channel.begin_round(2)
     write(channel, 2, "a", "y")
     channel.begin_round(3)
     one = {"path": "a", "modified_by": 2, "modified_at_round": 2}
-    other = {"path": "b/1", "modified_by": 3, "modified_at_round": 1}
+    other = {"path": "b/1", "modified_by": 1, "modified_at_round": 1}
     assert channel.call(0, "list_files", {}) == {"files": [one, other]}
     assert channel.call(0, "list_files", {"prefix": "b/"}) == {"files": [other]}
 

@@ -116,6 +116,16 @@ def test_after_its_submission_an_agent_can_do_nothing(protocol: str) -> None:
     assert channel.inbox(1) == () and channel.traffic.sent == [0, 0] and channel.traffic.writes == [0, 0]
 
 
+def test_an_inbox_is_empty_from_the_submission_on() -> None:
+    channel = make_channel("p2p", ChannelConfig(2))
+    channel.begin_round(1)
+    channel.call(0, "send_message", {"target_id": 1, "content": "x"})
+    channel.begin_round(2)
+    assert len(channel.inbox(1)) == 1
+    channel.deactivate(1)
+    assert channel.inbox(1) == ()
+
+
 def test_a_mailbox_that_nobody_empties_goes_with_the_submission() -> None:
     channel = make_channel("p2p", ChannelConfig(2, delivery="pull"))
     channel.begin_round(1)
