@@ -81,5 +81,5 @@ def _cell(value: object) -> str:
         return value.translate(_ESCAPES) if ("\n" in value or "\t" in value or "\r" in value) else value
     if isinstance(value, bytes):
         shown = value[:16].hex()
-        return f"x'{shown}'" if len(value) <= 16 else f"x'{shown}…' ({len(value)} bytes)"
+        return f"x'{shown}'" if len(value) <= 16 else f"x'{shown}...' ({len(value)} bytes)"
     return str(value)

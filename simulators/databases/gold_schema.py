@@ -17,7 +17,7 @@ from fogline.simulators.databases.records import Catalogue, SchemaSubset
 MAX_SQL_CHARACTERS = 100_000
 _COLUMN_KEYS = ("name", "column_name", "column")
 _EXPECTED_PAYLOAD = (
-    'expected {"tables": ["orders", …], "columns": {"orders": ["id", {"name": "total"}, …], …}}, '
+    'expected {"tables": ["orders", ...], "columns": {"orders": ["id", {"name": "total"}, ...], ...}}, '
     'every table a key of "columns" at most once'
 )
 
