@@ -25,7 +25,7 @@ from fogline.core.errors import ConfigurationError, InfrastructureError
 if TYPE_CHECKING:
     from fogline.core.engine import Engine
 
-__all__ = ["Agents", "Assignment", "EnvFactory", "EpisodeTimeout", "collect", "collect_all"]
+__all__ = ["Agents", "Assignment", "EnvFactory", "EpisodeTimeout", "collect", "collect_all", "in_background"]
 
 
 async def collect(
@@ -112,7 +112,7 @@ async def _spread(
     for _ in range(attempts):
         lost: list[tuple[Assignment, Exception]] = []
         handed: dict[int, tuple[Assignment, ...]] = {}
-        async for outcome in _in_background(engine.map(play, _remembered(chunks, handed), timeout_s=limit)):
+        async for outcome in in_background(engine.map(play, _remembered(chunks, handed), timeout_s=limit)):
             assignments = handed.pop(outcome.index)
             if isinstance(outcome.error, InfrastructureError):
                 lost.extend((assignment, outcome.error) for assignment in assignments)
@@ -151,7 +151,7 @@ def _remembered(
         yield chunk
 
 
-async def _in_background(outcomes: Iterator[Any]) -> AsyncGenerator[Any, None]:
+async def in_background(outcomes: Iterator[Any]) -> AsyncGenerator[Any, None]:
     """Iterate over blocking ``outcomes`` in a thread of its own, so that the event loop stays free."""
     loop = asyncio.get_running_loop()
     end = object()

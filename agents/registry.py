@@ -26,6 +26,25 @@ SCRIPTED: Mapping[str, Mapping[str, str]] = {
         "oracle": "fogline.agents.scripted.trust_sql:OracleAgent",
         "heuristic": "fogline.agents.scripted.trust_sql:HeuristicAgent",
     },
+    "SiloBench-v0": {
+        "tree": "fogline.agents.scripted.silo_bench.oracle:tree",
+        "flood": "fogline.agents.scripted.silo_bench.oracle:flood",
+        "leader": "fogline.agents.scripted.silo_bench.oracle:leader",
+        "star": "fogline.agents.scripted.silo_bench.stars:StarReduce",
+        "dissemination": "fogline.agents.scripted.silo_bench.gathers:Dissemination",
+        "chain": "fogline.agents.scripted.silo_bench.scans:ChainSweep",
+        "ring": "fogline.agents.scripted.silo_bench.gathers:RingAllgather",
+        "scan": "fogline.agents.scripted.silo_bench.scans:ChainScan",
+        "hillis-steele": "fogline.agents.scripted.silo_bench.scans:HillisSteele",
+        "halo": "fogline.agents.scripted.silo_bench.scans:HaloExchange",
+        "sample-sort": "fogline.agents.scripted.silo_bench.sample_sort:SampleSort",
+        "broadcast-once": "fogline.agents.scripted.silo_bench.gathers:BroadcastOnce",
+        "write-read": "fogline.agents.scripted.silo_bench.gathers:WriteRead",
+        "leader-files": "fogline.agents.scripted.silo_bench.stars:LeaderFiles",
+        "silent": "fogline.agents.scripted.silo_bench.references:SilentLocal",
+        "gossip": "fogline.agents.scripted.silo_bench.references:RandomGossip",
+        "premature": "fogline.agents.scripted.silo_bench.references:Premature",
+    },
 }
 """Agents of one environment."""
 

@@ -180,7 +180,8 @@ async def evaluate_async(
         began = perf_counter()
         with _open_engine(config) as engine:
             episodes = _episodes(config, plan, agent, engine, finished)
-            async with aclosing(episodes), Recorder(store, run_id, cell_key) as recorder:
+            commit = partial(store.add_episodes, run_id, cell_key)
+            async with aclosing(episodes), Recorder(commit) as recorder:
                 async for episode in episodes:
                     await recorder.add(episode)
                     counter.count(episode.scored)

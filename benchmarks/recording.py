@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
-from fogline.core.episode import Episode
-from fogline.core.store import RunStore
+Item = TypeVar("Item")
 
 MOST_WAITING = 8
 """Episodes that may wait for a commit to end; more of them hold the play up."""
 
 
-class Recorder:
+class Recorder(Generic[Item]):
     """Commits each episode at once, and together with those that ended during the last commit.
 
     So a kill loses no more than the episodes in flight and the few that a commit is busy with, and a fast run is
     not held up by a commit per episode.
 
     Args:
-        store: Where to.
-        run_id: The run that plays.
-        cell_key: The cell that the episodes belong to.
+        commit: Writes what it is given in one transaction; called in a thread, one call at a time.
     """
 
-    def __init__(self, store: RunStore, run_id: str, cell_key: str) -> None:
-        self._store = store
-        self._run_id = run_id
-        self._cell_key = cell_key
-        self._waiting: list[Episode] = []
+    def __init__(self, commit: Callable[[list[Item]], object]) -> None:
+        self._commit = commit
+        self._waiting: list[Item] = []
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._closing = False
@@ -49,14 +45,14 @@ class Recorder:
         if self._task is not None:
             await self._task
 
-    async def add(self, episode: Episode) -> None:
-        """Hand an episode over, and wait where the store is slower than the play.
+    async def add(self, item: Item) -> None:
+        """Hand an episode over (with its cell, where there are several); wait where the store is slower than the play.
 
         Raises:
             StoreError: If an earlier commit failed.
             StoreUnavailable: Likewise.
         """
-        self._waiting.append(episode)
+        self._waiting.append(item)
         self._wake.set()
         # An environment that computes never waits: without this, nothing would be written before all is played.
         await asyncio.sleep(0)
@@ -79,7 +75,7 @@ class Recorder:
             if self._waiting:
                 batch, self._waiting = self._waiting, []
                 self._room.set()
-                await asyncio.to_thread(self._store.add_episodes, self._run_id, self._cell_key, batch)
+                await asyncio.to_thread(self._commit, batch)
             elif self._closing:
                 return
             else:

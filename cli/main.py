@@ -20,6 +20,8 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("envs", "fogline.cli.envs:envs"),
     ("play", "fogline.cli.play:play"),
     ("eval", "fogline.cli.eval:evaluate"),
+    ("sweep", "fogline.cli.sweep:sweep"),
+    ("report", "fogline.cli.report:report"),
     ("rescore", "fogline.cli.rescore:rescore"),
     ("train", "fogline.cli.train:train"),
     ("sft", "fogline.cli.sft:sft"),

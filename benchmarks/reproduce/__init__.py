@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 REPRODUCTIONS: Mapping[str, str] = {
     "learning-curves": "fogline.benchmarks.reproduce.learning_curves:reproduce",
+    "silo-bench": "fogline.benchmarks.reproduce.silo_bench:reproduce",
+    "silo-bench-learning": "fogline.benchmarks.reproduce.silo_bench.learning:reproduce",
     "trust-sql": "fogline.benchmarks.reproduce.trust_sql:reproduce",
 }
 """Name of each system, and the function that runs it again."""

@@ -138,7 +138,12 @@ def cell_key(config: Mapping[str, Any]) -> str:
     Raises:
         DataError: For a value without a JSON form, NaN and infinity included.
     """
-    return hashlib.sha256(canonical(config).encode("ascii")).hexdigest()[:32]
+    return key_of(canonical(config))
+
+
+def key_of(text: str) -> str:
+    """Return the content hash of a configuration's one JSON text, which :func:`canonical` makes."""
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
 
 
 def installed_versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -25,9 +25,11 @@ from fogline.core.redaction import redact_text
 from fogline.core.store import database as tables
 from fogline.core.store.database import Database, StoreError
 from fogline.core.store.queries import (
+    CELLS_PER_QUERY,
     check_episode,
     check_same_score,
     finished_keys,
+    finished_keys_of,
     is_latest,
     known_attempts,
     number_attempts,
@@ -39,10 +41,10 @@ from fogline.core.store.records import (
     Score,
     StoredEpisode,
     canonical,
-    cell_key,
     decode,
     encode,
     installed_versions,
+    key_of,
     read_config,
     score_row,
 )
@@ -120,21 +122,36 @@ class RunStore:
         Raises:
             StoreError: If the run is not in this store.
         """
-        text, key = canonical(config), cell_key(config)
+        return self.add_cells(run_id, [config])[0]
+
+    def add_cells(self, run_id: str, configs: Iterable[Mapping[str, Any]]) -> list[str]:
+        """As :meth:`add_cell` for many configurations in one transaction; returns their keys in order."""
+        rows = [{"cell_key": key_of(text), "config": text} for text in map(canonical, configs)]
+        links = [{"run_id": run_id, "cell_key": row["cell_key"]} for row in rows]
 
         def add(connection: sa.Connection) -> None:
             self._check_run(connection, run_id)
-            connection.execute(self._database.insert_or_ignore(tables.cells), {"cell_key": key, "config": text})
-            link = {"run_id": run_id, "cell_key": key}
-            connection.execute(self._database.insert_or_ignore(tables.run_cells), link)
+            if rows:
+                connection.execute(self._database.insert_or_ignore(tables.cells), _by_key(rows))
+                connection.execute(self._database.insert_or_ignore(tables.run_cells), _by_key(links))
 
         self._database.write(add)
-        return key
+        return [row["cell_key"] for row in rows]
 
     def finished(self, cell_key: str) -> set[tuple[str, int]]:
         """Return ``(task_id, seed)`` of every scored episode of a cell, whichever run wrote it."""
         with self._database.read() as connection:
             return {(task_id, seed) for task_id, seed in connection.execute(finished_keys(cell_key))}
+
+    def finished_in(self, cell_keys: Iterable[str]) -> dict[str, set[tuple[str, int]]]:
+        """As :meth:`finished` for many cells at once, by key; cells that have nothing finished are left out."""
+        keys = list(cell_keys)
+        found: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
+        with self._database.read() as connection:
+            for start in range(0, len(keys), CELLS_PER_QUERY):
+                for key, task_id, seed in connection.execute(finished_keys_of(keys[start : start + CELLS_PER_QUERY])):
+                    found[key].add((task_id, seed))
+        return dict(found)
 
     def add_episodes(self, run_id: str, cell_key: str, episodes: Iterable[Episode]) -> int:
         """Store episodes in one transaction: all of them or, on an error, none.
@@ -150,18 +167,12 @@ class RunStore:
             StoreError: If the cell is not one of the run's (see :meth:`add_cell`).
             StoreUnavailable: If the database is locked, full or gone.
         """
-        encoded = [encode(run_id, cell_key, episode) for episode in episodes]
+        return self._add(run_id, [cell_key], [encode(run_id, cell_key, episode) for episode in episodes])
 
-        def add(connection: sa.Connection) -> int:
-            self._lock_cell(connection, run_id, cell_key)
-            rows = number_attempts(encoded, known_attempts(connection, cell_key, encoded))
-            if rows:
-                connection.execute(sa.insert(tables.episodes), rows)
-            return len(rows)
-
-        written = self._database.write(add)
-        self.duplicates += len(encoded) - written
-        return written
+    def add_episodes_of_cells(self, run_id: str, episodes: Iterable[tuple[str, Episode]]) -> int:
+        """As :meth:`add_episodes` for episodes of several cells, each with its cell's key, in one transaction."""
+        encoded = [encode(run_id, cell_key, episode) for cell_key, episode in episodes]
+        return self._add(run_id, {row["cell_key"] for row in encoded}, encoded)
 
     def episodes(
         self,
@@ -299,6 +310,20 @@ class RunStore:
 
         return export(self, Path(folder), run_id, on_corrupt)
 
+    def _add(self, run_id: str, cell_keys: Iterable[str], encoded: list[dict[str, Any]]) -> int:
+        def add(connection: sa.Connection) -> int:
+            # In one order for every writer, lest two of them wait for each other's cells.
+            for key in sorted(cell_keys):
+                self._lock_cell(connection, run_id, key)
+            rows = number_attempts(encoded, known_attempts(connection, encoded))
+            if rows:
+                connection.execute(sa.insert(tables.episodes), rows)
+            return len(rows)
+
+        written = self._database.write(add)
+        self.duplicates += len(encoded) - written
+        return written
+
     def _stream(self, query: sa.Select[Any], on_corrupt: OnCorrupt) -> Iterator[StoredEpisode]:
         with self._database.read() as connection:
             for row in connection.execution_options(yield_per=_PAGE).execute(query):
@@ -365,3 +390,8 @@ class RunStore:
                 f"cell_key={cell_key!r} is not a cell of run_id={run_id!r} in {self!r}: "
                 "call add_cell(run_id, config) first."
             )
+
+
+def _by_key(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each cell once, in one order for every writer, lest two of them wait for each other's rows."""
+    return [row for _, row in sorted({row["cell_key"]: row for row in rows}.items())]

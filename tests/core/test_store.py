@@ -28,7 +28,7 @@ from fogline.core.errors import ConfigurationError, DataError, FoglineError, Inf
 from fogline.core.redaction import REDACTED, names_a_secret, redact_text
 from fogline.core.store import RunStore, Score, StoreError, StoreUnavailable, cell_key, redact
 from fogline.core.store import database as store_database
-from fogline.core.store.queries import attempts_of, finished_keys
+from fogline.core.store.queries import attempts_of, finished_keys, finished_keys_of
 
 
 def make_episode(task: str = "t", seed: int = 0, status: Status = "terminated", reward: float = 1.0) -> Episode:
@@ -259,7 +259,8 @@ def test_a_summary_counts_keys_and_says_when_it_cannot_say(store: RunStore, cell
     ("query", "plan"),
     [
         (finished_keys("k"), "USING COVERING INDEX one_scored_episode (cell_key=?"),
-        (attempts_of("k", [("a", 1), ("b", 2)]), "numbered_attempts (cell_key=? AND task_id=? AND seed=?"),
+        (finished_keys_of(["k", "l"]), "USING COVERING INDEX one_scored_episode (cell_key=?"),
+        (attempts_of([("k", "a", 1), ("k", "b", 2)]), "numbered_attempts (cell_key=? AND task_id=? AND seed=?"),
     ],
 )
 def test_resuming_reads_indices_and_not_the_table(store: RunStore, query: sa.Select[Any], plan: str) -> None:

@@ -102,6 +102,37 @@ def test_many_writers_of_one_cell_store_it_once(url: str) -> None:
         assert sorted(row.attempt for row in rows if not row.episode.scored) == list(range(1, 6 * 25 + 1))
 
 
+def test_writers_of_many_cells_in_opposite_orders_store_each_episode_once(url: str) -> None:
+    errors: list[BaseException] = []
+    stored: list[int] = []
+    configs = [{"size": size} for size in range(12)]
+
+    def work(step: int) -> None:
+        try:
+            with RunStore(url) as store:
+                run = store.begin_run("writer", {})
+                keys = store.add_cells(run, configs[::step])
+                for seed in range(10):
+                    batch = [(key, make_episode("t", seed)) for key in keys]
+                    stored.append(store.add_episodes_of_cells(run, batch))
+                    store.add_episodes_of_cells(run, [(key, make_episode("f", 0, "infra_error")) for key in keys])
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(step,)) for step in (1, -1, 1, -1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert sum(stored) == len(configs) * 10
+    with RunStore(url) as store:
+        keys = [cell.cell_key for cell in store.cells()]
+        assert store.finished_in(keys) == {key: {("t", seed) for seed in range(10)} for key in keys}
+        failed = [row.attempt for row in store.episodes(latest_only=False) if not row.episode.scored]
+        assert sorted(failed) == sorted([*range(1, 41)] * len(configs))
+
+
 WRITER = """
 import sys
 from fogline.core.episode import Episode

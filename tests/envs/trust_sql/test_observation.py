@@ -49,7 +49,7 @@ def test_control_characters_of_cells_are_escaped() -> None:
 
 def test_bytes_are_shown_as_hexadecimal_and_shortened() -> None:
     assert Display().render(result([(b"\x00\xff",)])) == "c0\nx'00ff'"
-    assert Display().render(result([(b"\x01" * 20,)])) == f"c0\nx'{'01' * 16}…' (20 bytes)"
+    assert Display().render(result([(b"\x01" * 20,)])) == f"c0\nx'{'01' * 16}...' (20 bytes)"
 
 
 def test_rows_that_a_limit_cut_off_are_said_to_exist() -> None:
