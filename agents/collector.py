@@ -89,10 +89,14 @@ def collect_all(env_factory: EnvFactory, agent: Agents, tasks: Iterable[Assignme
     wanted = [Assignment(*task) for task in tasks]
     order = {assignment: index for index, assignment in enumerate(wanted)}
 
-    async def run() -> list[Episode]:
-        return [episode async for episode in collect(env_factory, agent, wanted, **options)]
+    episodes: list[Episode] = []
 
-    episodes = asyncio.run(run())
+    async def run() -> None:
+        async for episode in collect(env_factory, agent, wanted, **options):
+            episodes.append(episode)
+
+    # What a task returns is spelled out in full, and thrown away, when asyncio gives SIGINT back on Python 3.11.
+    asyncio.run(run())
     return sorted(episodes, key=lambda item: order.get(Assignment(item.task_id, item.seed), len(order)))
 
 

@@ -29,6 +29,7 @@ from fogline.agents.policies.forward import Forward
 from fogline.agents.policies.generation import Draft, Sampler
 from fogline.agents.policies.kv_cache import Conversation, KeyValueStore
 from fogline.agents.policies.policy import RowContext
+from fogline.agents.policies.shared_prefix import SharedPrefix
 from fogline.agents.policies.stopping import StopRule
 from fogline.agents.policies.vocabulary import VocabularyPlaces
 from fogline.core.episode import Episode, Turn
@@ -285,11 +286,8 @@ class CausalLMPolicy:
         device = next(self._backbone.parameters()).device
         mask = (policy_mask & attention_mask).to(device)
         rows, columns = mask.nonzero(as_tuple=True)
-        # Padding lies to the right, where a causal model does not look: no mask is needed, which is also the fast way.
-        length = int(attention_mask.sum(1).max())
         ids = tokens.to(device)
-        hidden = self._backbone(input_ids=ids[:, : max(length, 1)], use_cache=False).last_hidden_state
-        at_places = hidden[rows, columns - 1]
+        at_places = self._hidden(ids, attention_mask.sum(1).to(device), mask, (rows, columns - 1))
         places = VocabularyPlaces(
             at_places,
             (rows, columns),
@@ -303,6 +301,16 @@ class CausalLMPolicy:
         if values and self._critic is not None:
             estimates = self._critic(at_places.to(self._critic.weight.dtype))[:, 0]
         return places.forward(ids[rows, columns], entropy=entropy, values=estimates)
+
+    def _hidden(self, ids: Tensor, lengths: Tensor, mask: Tensor, places: tuple[Tensor, Tensor]) -> Tensor:
+        """Hidden states ``[M,H]`` at places; prompts that rows share are read once where that saves enough."""
+        prefix = SharedPrefix(ids, lengths, mask)
+        if prefix.worthwhile:
+            return prefix.hidden(self._backbone, ids, lengths, places)
+        # Padding lies to the right, where a causal model does not look: no mask is needed, which is also the fast way.
+        width = max(int(lengths.max()), 1)
+        hidden: Tensor = self._backbone(input_ids=ids[:, :width], use_cache=False).last_hidden_state
+        return hidden[places]
 
     def bootstrap(self, context: Mapping[str, Tensor]) -> Tensor | None:
         """None: what follows a cut conversation is text that nobody has read."""

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -201,6 +202,7 @@ def _work(function: CellFunction, cell: Cell, folder: Path, key: str) -> None:
     """In the cell's own process: run it and write down what came of it."""
     # Ctrl-C reaches every process of a terminal; the one that waits for the cells ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent()
     _use_one_thread()
     began = perf_counter()
     path = _path(folder, cell)
@@ -210,6 +212,18 @@ def _work(function: CellFunction, cell: Cell, folder: Path, key: str) -> None:
     except Exception:
         error = traceback.format_exc()
         _write(path, CellResult(*cell, "failed", seconds=perf_counter() - began, error=error, config_key=key))
+
+
+def _end_with_parent() -> None:
+    """However the process that waits for the cells ends, this one is not to go on alone."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def watch(sentinel: int = parent.sentinel) -> None:
+            connection.wait([sentinel])
+            os._exit(1)
+
+        threading.Thread(target=watch, name="fogline-parent", daemon=True).start()
 
 
 def _use_one_thread() -> None:

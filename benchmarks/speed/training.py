@@ -55,12 +55,12 @@ class Plan(NamedTuple):
     Attributes:
         cases: Updates beside TRL's.
         read: The case, by place, whose reading and memory are compared too.
-        turns: A long episode, whose turns are looked at one by one.
+        turns: Long episodes, whose turns are looked at one by one.
     """
 
     cases: tuple[Case, ...]
     read: int
-    turns: dict[str, int]
+    turns: tuple[dict[str, int], ...]
 
 
 PLAN = Plan(
@@ -80,7 +80,10 @@ PLAN = Plan(
         ),
     ),
     read=1,
-    turns={"turns": 32, "prompt_tokens": 64, "new_tokens": 16, "observation_tokens": 16},
+    turns=(
+        {"turns": 32, "prompt_tokens": 1024, "new_tokens": 8, "observation_tokens": 16},
+        {"turns": 32, "prompt_tokens": 64, "new_tokens": 16, "observation_tokens": 16},
+    ),
 )
 
 
@@ -97,7 +100,9 @@ def run(effort: Effort, plan: Plan = PLAN) -> list[Finding]:
     findings = [update_time(case, Work(**case.work), effort) for case in plan.cases]
     compared = plan.cases[plan.read]
     findings += [reading(compared, Work(**compared.work)), *memory(compared, Work(**compared.work))]
-    return findings + turns(Work(**plan.turns), effort)
+    for size in plan.turns:
+        findings += turns(Work(**size), effort)
+    return findings
 
 
 def _require(package: str, extra: str) -> None:
@@ -165,11 +170,12 @@ def turns(work: Work, effort: Effort) -> list[Finding]:
         if number:
             early.append(played[_EARLY].ended - played[_EARLY - 1].ended)
             late.append(played[-1].ended - played[-2].ended)
+    size = f"{work.turns} turns, prompt {work.prompt_tokens}, {work.new_tokens} new"
     wrong = [float(abs(mine - his)) for mine, his in zip(read, wanted, strict=True)]
     late_over_early = [slow / fast for slow, fast in zip(late, early, strict=True)]
     return [
         _finding(
-            f"{work.turns} turns: read beside new",
+            f"{size}: read beside new",
             "tokens/turn",
             read,
             wanted,
@@ -182,7 +188,7 @@ def turns(work: Work, effort: Effort) -> list[Finding]:
             "new tokens",
         ),
         _finding(
-            f"turn {work.turns} beside turn 2",
+            f"{size}: last beside turn 2",
             "ms",
             late,
             early,

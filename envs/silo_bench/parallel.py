@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -71,12 +70,9 @@ class SiloParallelEnv(ParallelEnv[str, dict[str, Any], Any]):
             seat: prompts.rules(self.config, number) for number, seat in enumerate(self.possible_agents)
         }
         self._numbers = {seat: number for number, seat in enumerate(self.possible_agents)}
-        seen = observation_space(self.config.n_agents, self.config.max_rounds)
-        text = self.config.actions == "text"
-        acted = UnicodeText() if text else ToolCalls(self.config.protocol, self.config.n_agents)
         # Spaces carry the generator of their samples, so each seat has its own.
-        self._observation_spaces = {seat: _copy(seen) for seat in self.possible_agents}
-        self._action_spaces = {seat: _copy(acted) for seat in self.possible_agents}
+        self._observation_spaces = {seat: self._seen() for seat in self.possible_agents}
+        self._action_spaces = {seat: self._acted() for seat in self.possible_agents}
         self.state_space = gymnasium.spaces.Dict(self._observation_spaces)
         self._random: np.random.Generator | None = None
         self._game: Game | None = None
@@ -188,6 +184,13 @@ class SiloParallelEnv(ParallelEnv[str, dict[str, Any], Any]):
     def close(self) -> None:
         """Nothing to release."""
 
+    def _seen(self) -> gymnasium.spaces.Space[Any]:
+        return observation_space(self.config.n_agents, self.config.max_rounds)
+
+    def _acted(self) -> gymnasium.spaces.Space[Any]:
+        text = self.config.actions == "text"
+        return UnicodeText() if text else ToolCalls(self.config.protocol, self.config.n_agents)
+
     def _instance(self, task_id: Any, random: np.random.Generator) -> str:
         if task_id is None:
             return self.task_ids[int(random.integers(len(self.task_ids)))]
@@ -235,10 +238,6 @@ class SiloParallelEnv(ParallelEnv[str, dict[str, Any], Any]):
             "tool_results": json.dumps(results, ensure_ascii=False),
             "submitted": np.int64(game.seats[number].submitted),
         }
-
-
-def _copy(space: gymnasium.spaces.Space[Any]) -> gymnasium.spaces.Space[Any]:
-    return copy.deepcopy(space)
 
 
 def _rendered(game: Game, played: Mapping[int, Played]) -> str:

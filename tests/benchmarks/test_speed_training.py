@@ -31,7 +31,7 @@ TINY = training.Plan(
         training.Case("three", {"turns": 3, "observation_tokens": 6, **SIZE}, 1.0, None),
     ),
     read=1,
-    turns={"turns": 4, "observation_tokens": 6, **SIZE},
+    turns=({"turns": 4, "observation_tokens": 6, **SIZE},),
 )
 
 
@@ -58,8 +58,8 @@ def test_the_benchmark_measures_every_case_it_names(monkeypatch: pytest.MonkeyPa
         "three: generation",
         "three: peak of the process",
         "three: added by updates",
-        "4 turns: read beside new",
-        "turn 4 beside turn 2",
+        "4 turns, prompt 12, 4 new: read beside new",
+        "4 turns, prompt 12, 4 new: last beside turn 2",
     ]
     assert {item.benchmark for item in found} == {training.NAME}
     assert [item.target for item in found if item.target is not None] == [
@@ -81,7 +81,7 @@ def test_the_real_sizes_are_those_that_are_promised() -> None:
         training.MANY_TURNS,
         training.MANY_TURNS,
     )
-    assert training.PLAN.turns["turns"] == 32
+    assert [(size["turns"], size["prompt_tokens"]) for size in training.PLAN.turns] == [(32, 1024), (32, 64)]
 
 
 def token_rows(batch: Any) -> set[tuple[int, ...]]:

@@ -302,3 +302,24 @@ def test_refusals_name_only_what_the_agent_wrote(make_env: MakeEnv) -> None:
     )
     assert steps[2][0] == prompts.refusal(["generate_outside_proposal"], ["customer.name"])
     assert "customer.name" in steps[2][0]
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "",
+        "hello",
+        "<action>propose_schema</action><schema>{}</schema>",
+        '<action>propose_schema</action><schema>{"tables": 3}</schema>',
+        "<action>explore_schema</action><tool_call>{}</tool_call>",
+        '<tool_call>{"name": "execute_sql_query", "arguments": {"sql": "SELECT nothing FROM nowhere"}}</tool_call>',
+        '<tool_call>{"name": "execute_sql_query", "arguments": {"sql": "SELECT zeroblob(40)"}}</tool_call>',
+        '<tool_call>{"name": "execute_sql_query", "arguments": {"sql": "DROP TABLE orders"}}</tool_call>',
+    ],
+)
+@pytest.mark.parametrize("protocol", ["soft", "strict"])
+def test_the_environments_own_words_are_ascii(make_env: MakeEnv, action: str, protocol: str) -> None:
+    # A tokenizer that is fitted to an environment's texts never saw the rare ones: these must not surprise it.
+    env = make_env(protocol=protocol)
+    env.reset(seed=0)
+    assert env.step(action)[0].isascii()
