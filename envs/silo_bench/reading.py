@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from fogline.core.errors import FoglineError
 from fogline.core.jsonable import to_jsonable
 from fogline.envs.silo_bench.calls import ToolCall
 
@@ -164,6 +165,10 @@ def _written(call: ToolCall) -> int:
 
 def _json_of(value: Any) -> str:
     try:
-        return json.dumps(to_jsonable(value), default=str)
+        return json.dumps(value)
     except (TypeError, ValueError, RecursionError):
+        pass
+    try:
+        return json.dumps(to_jsonable(value))
+    except (FoglineError, TypeError, ValueError, RecursionError):
         return str(type(value))
