@@ -14,7 +14,7 @@ from fogline.envs.silo_bench.calls import SiloView, ToolCall, ToolResult
 from fogline.envs.silo_bench.config import SiloConfig
 from fogline.envs.silo_bench.instances import make_problem, split_id
 from fogline.envs.silo_bench.reading import Reading, read_calls, read_text
-from fogline.envs.silo_bench.scoring import AnswerScores, correct, partial_correctness, score_answers
+from fogline.envs.silo_bench.scoring import AnswerScorer, AnswerScores
 from fogline.envs.silo_bench.tasks.catalogue import silo_task
 from fogline.envs.silo_bench.tasks.task import Problem, SiloTask
 from fogline.simulators.channels.channel import Channel, ChannelConfig, make_channel
@@ -96,7 +96,7 @@ class Game:
     seats: list[Seat] = field(init=False)
     round: int = 1
     _read: Callable[[Any], Reading] = field(init=False)
-    _truth: tuple[Any, ...] | None = None
+    _scorer: AnswerScorer | None = None
 
     def __post_init__(self) -> None:
         """Deal the shards and open the channel."""
@@ -154,18 +154,15 @@ class Game:
 
     def correct(self, agent: int) -> bool:
         """Whether a seat has submitted the right answer."""
-        seat = self.seats[agent]
-        return seat.submitted and correct(seat.answer, self._expected()[agent], self.task.tolerance)
+        return self._scored().score(agent, self._answer(agent)).correct
 
     def partial(self, agent: int) -> float:
         """Partial correctness of a seat's answer, 0 to 1 (section 3.3, repaired)."""
-        seat = self.seats[agent]
-        return partial_correctness(seat.answer, self._expected()[agent], self.task) if seat.submitted else 0.0
+        return self._scored().score(agent, self._answer(agent)).partial
 
     def scores(self) -> AnswerScores:
         """Score of all answers."""
-        answers = [seat.answer if seat.submitted else None for seat in self.seats]
-        return score_answers(answers, self._expected(), self.task)
+        return self._scored().scores([self._answer(agent) for agent in range(len(self.seats))])
 
     def play(self, actions: Mapping[int, Any]) -> dict[int, Played]:
         """Play one round; seats that are missing or have submitted do nothing."""
@@ -175,10 +172,14 @@ class Game:
             self.channel.begin_round(self.round)
         return played
 
-    def _expected(self) -> tuple[Any, ...]:
-        if self._truth is None:
-            self._truth = self.task.solve(self.problem)
-        return self._truth
+    def _answer(self, agent: int) -> Any:
+        seat = self.seats[agent]
+        return seat.answer if seat.submitted else None
+
+    def _scored(self) -> AnswerScorer:
+        if self._scorer is None:
+            self._scorer = AnswerScorer(self.task.solve(self.problem), self.task)
+        return self._scorer
 
     def _turn(self, agent: int, action: Any) -> Played:
         seat = self.seats[agent]

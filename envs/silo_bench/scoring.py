@@ -172,7 +172,9 @@ class AnswerScores:
         return fmean(values) if len(values) == len(self.published) else None
 
 
-class _Score(NamedTuple):
+class AnswerScore(NamedTuple):
+    """Score of one agent's answer; fields as in :class:`AnswerScores`."""
+
     correct: bool
     partial: float
     strict: bool
@@ -180,8 +182,48 @@ class _Score(NamedTuple):
     parse_failure: bool
 
 
+class AnswerScorer:
+    """Scores the answers of one episode; equal answers to the same truth are scored once.
+
+    Args:
+        expected: What :meth:`SiloTask.solve` gives.
+        task: For its level and tolerance.
+    """
+
+    def __init__(self, expected: Sequence[Any], task: SiloTask) -> None:
+        self._expected = expected
+        self._task = task
+        self._known: dict[tuple[int, str | bytes], AnswerScore] = {}
+
+    def score(self, agent: int, answer: object) -> AnswerScore:
+        """Score what one agent submitted; ``None`` for nothing."""
+        truth, identity = self._expected[agent], _identity_of(answer)
+        if identity is None:
+            return _score(answer, truth, self._task)
+        # Each truth lives as long as this scorer, so that its id is its own.
+        place = id(truth), identity
+        if place not in self._known:
+            self._known[place] = _score(answer, truth, self._task)
+        return self._known[place]
+
+    def scores(self, answers: Sequence[object]) -> AnswerScores:
+        """Score all answers.
+
+        Raises:
+            ConfigurationError: If the lengths differ, or there is no agent.
+        """
+        if not self._expected or len(answers) != len(self._expected):
+            raise ConfigurationError(
+                f"{len(answers)} answers cannot be scored against {len(self._expected)} expected ones: "
+                "pass one answer per agent (None for an agent that submitted nothing), and at least one."
+            )
+        scores = [self.score(agent, answer) for agent, answer in enumerate(answers)]
+        correct_, partial, strict, published, failures = zip(*scores, strict=True)
+        return AnswerScores(correct_, partial, strict, published, sum(failures))
+
+
 def score_answers(answers: Sequence[object], expected: Sequence[Any], task: SiloTask) -> AnswerScores:
-    """Score an episode; equal answers to the same truth are scored once.
+    """Score an episode.
 
     Args:
         answers: What each agent submitted; ``None`` for nothing.
@@ -191,30 +233,13 @@ def score_answers(answers: Sequence[object], expected: Sequence[Any], task: Silo
     Raises:
         ConfigurationError: If the lengths differ, or there is no agent.
     """
-    if not expected or len(answers) != len(expected):
-        raise ConfigurationError(
-            f"{len(answers)} answers cannot be scored against {len(expected)} expected ones: "
-            "pass one answer per agent (None for an agent that submitted nothing), and at least one."
-        )
-    known: dict[tuple[int, str | bytes], _Score] = {}
-    scores = []
-    for answer, truth in zip(answers, expected, strict=True):
-        # Each truth is alive while this function runs, so that its id is its own.
-        identity = _identity_of(answer)
-        score = known.get((id(truth), identity)) if identity is not None else None
-        if score is None:
-            score = _score(answer, truth, task)
-        if identity is not None:
-            known[id(truth), identity] = score
-        scores.append(score)
-    correct_, partial, strict, published, failures = zip(*scores, strict=True)
-    return AnswerScores(correct_, partial, strict, published, sum(failures))
+    return AnswerScorer(expected, task).scores(answers)
 
 
-def _score(answer: object, expected: Any, task: SiloTask) -> _Score:
+def _score(answer: object, expected: Any, task: SiloTask) -> AnswerScore:
     value = canonical(answer)
     unreadable = value is NOT_PARSED or (isinstance(value, str) and not isinstance(expected, str))
-    return _Score(
+    return AnswerScore(
         _matches(value, expected, task.tolerance),
         _partial(value, expected, task),
         strict_correct(answer, expected),
