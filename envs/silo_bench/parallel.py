@@ -32,7 +32,8 @@ def scheme_of(config: SiloConfig) -> RewardScheme:
     return RewardScheme(turn=weights)
 
 
-class SiloParallelEnv(ParallelEnv[str, dict[str, Any], Any]):
+# PettingZoo publishes no types.
+class SiloParallelEnv(ParallelEnv[str, dict[str, Any], Any]):  # type: ignore[misc]
     """N seats, each with a shard, in synchronous rounds over one channel (Silo-Bench, section 3).
 
     Observations are Dicts (``prompt``, ``inbox``, ``tool_results`` as text, and the round); ``infos[seat]["view"]``
