@@ -25,7 +25,7 @@ def bench(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="sql-step, sql-peer, text-step, import, waiting or training. Repeat for more. (default: all)",
+            help="sql-step, sql-peer, text-step, import, waiting, training or sweep. Repeat for more. (default: all)",
         ),
     ] = None,
     quick: Annotated[

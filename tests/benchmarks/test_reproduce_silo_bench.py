@@ -21,7 +21,7 @@ from fogline.agents.scripted.silo_bench.knowledge import encode
 from fogline.benchmarks.reproduce import silo_bench
 from fogline.benchmarks.reproduce.cells import Cell, CellResult
 from fogline.benchmarks.reproduce.results import Results
-from fogline.benchmarks.reproduce.silo_bench.figures import arms_of_cells, curves_of, figures
+from fogline.benchmarks.reproduce.silo_bench.figures import arms_of_cells, curves_of, figures, notes_of
 from fogline.benchmarks.reproduce.silo_bench.memory import BoundedMemory, beginning, conclusion, remembered
 from fogline.benchmarks.reproduce.silo_bench.plan import (
     ARMS,
@@ -243,6 +243,12 @@ def test_arms_and_curves_keep_sizes_levels_and_seeds_apart() -> None:
     assert ours.low[1] < 0.25
     assert curves["S against capacity", "N=5"].x == (28.2,)
     assert curves["RCC, level III", IN_USE].mean == (0.5, 1.0)
+    said = " ".join(notes_of(plan, cells))
+    assert f"At N=5 the arm '{IN_USE}' has S 25.0% and P 100.0%" in said
+    assert "published with 48.5% and 68.2%" in said
+    assert f"The largest P - S of any arm and size is 75.0% ({IN_USE}, N=5)" in said
+    assert "between 17.2% and 28.4%" in said
+    assert "largest share of seats that answered before all that their answer needs had reached them is 0%" in said
 
 
 # The whole

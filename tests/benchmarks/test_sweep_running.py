@@ -97,12 +97,18 @@ def test_progress_counts_up_to_the_plan_from_what_is_there(tmp_path: Path) -> No
 
 
 def test_an_interrupted_sweep_keeps_what_had_ended(tmp_path: Path) -> None:
+    # A process that was started in the background of a script ignores Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def stop(progress: Progress) -> None:
         if progress.done == 5:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        sweep(small(tmp_path), progress=stop)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sweep(small(tmp_path), progress=stop)
+    finally:
+        signal.signal(signal.SIGINT, before)
     kept = len(stored(small(tmp_path)))
     assert 5 <= kept <= 7
     report = sweep(small(tmp_path))

@@ -92,12 +92,33 @@ def notes_of(plan: Plan, cells: Sequence[CellResult]) -> tuple[str, ...]:
             f"Over all {len(early):,} games of teams the largest share of seats that answered before all that their "
             f"answer needs had reached them is {max(early):.0%}: what is lost is lost at integration."
         )
-    return tuple(notes)
+    return (*notes, *_outcome(plan, cells))
 
 
 def levels_of(plan: Plan) -> tuple[str, ...]:
     """Levels of which the plan has tasks."""
     return tuple(level for level in LEVELS if any(silo_task(task).level == level for task in plan.tasks))
+
+
+def _outcome(plan: Plan, cells: Sequence[CellResult]) -> list[str]:
+    """What the illustration is about, in sentences."""
+    curves = {(curve.metric, curve.arm): curve for curve in curves_of(plan, cells) if curve.x_label == "N"}
+    gaps = {
+        (curve.arm, size): mean
+        for (metric, arm), curve in curves.items()
+        if metric == GAP and arm != DEEPSEEK
+        for size, mean in zip(curve.x, curve.mean, strict=True)
+    }
+    if (SUCCESS, IN_USE) not in curves:
+        return []
+    arm, size = max(gaps, key=lambda place: gaps[place])
+    judged, paper = ([curves[metric, who].mean[-1] for metric in (SUCCESS, PARTIAL)] for who in (IN_USE, DEEPSEEK))
+    return [
+        f"At N={plan.sizes[-1]} the arm '{IN_USE}' has S {judged[0]:.1%} and P {judged[1]:.1%}; DeepSeek-V3.1 was "
+        f"published with {paper[0]:.1%} and {paper[1]:.1%}.",
+        f"The largest P - S of any arm and size is {gaps[arm, size]:.1%} ({arm}, N={size:g}); the paper's lie between "
+        f"{min(_paper(GAP)):.1%} and {max(_paper(GAP)):.1%}.",
+    ]
 
 
 def _paper(metric: str) -> Sequence[float]:

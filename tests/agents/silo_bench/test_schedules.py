@@ -19,6 +19,7 @@ from fogline.agents.scripted.silo_bench.trees import BinomialTree, FileTree, abo
 from fogline.core.errors import AgentError, ConfigurationError
 from fogline.envs.silo_bench.calls import SiloView
 from fogline.envs.silo_bench.game import Game
+from fogline.envs.silo_bench.optimum import fewest_messages
 from fogline.envs.silo_bench.tasks.catalogue import TASKS, silo_task
 
 SIZES = (1, 2, 3, 5, 10, 20)
@@ -53,6 +54,24 @@ def test_every_answer_is_right_after_exactly_the_promised_messages_and_rounds(sc
             assert game.round - 1 == schedule.rounds(task, n_agents), (task_id, n_agents)
             if isinstance(schedule, ONE_AT_A_TIME):
                 assert game.channel.traffic.max_in_degree <= 1, (task_id, n_agents)
+
+
+OPTIMAL = (StarReduce, LeaderBroadcast, LeaderFiles, BinomialTree, FileTree, ChainScan, HaloExchange)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("n_agents", [1, 2, 3, 5, 10, 20, 50, 100])
+@named
+def test_every_schedule_solves_every_task_it_fits_at_every_published_size(schedule: Schedule, n_agents: int) -> None:
+    for task_id in fitting(schedule, n_agents):
+        game = play(schedule, f"{task_id}/7", n_agents, schedule.protocols[0])
+        scores = game.scores()
+        assert scores.success_rate == scores.partial_correctness == 1.0, task_id
+        assert game.round - 1 <= 100
+        # Whoever tells everybody everything sends more than a prefix needs; the chain does not.
+        if isinstance(schedule, OPTIMAL) and (game.task.scope != "prefix" or isinstance(schedule, ChainScan)):
+            assert measured(game) == fewest_messages(game.task, n_agents, game.config.protocol), task_id
 
 
 @named
