@@ -47,6 +47,7 @@ class SeatView:
         tools: JSON schemas of the tools, for agents that call them.
         action_space: Gymnasium space of the seat's actions.
         tool_action: Turns a tool call ``(name, arguments)`` into an action.
+        render: The environment's own way to put an observation into words; None where it has none.
         turns: This seat's turns so far (read only).
         observation: What it sees now.
         info: The environment's info of the last reset or step.
@@ -61,6 +62,7 @@ class SeatView:
         "info",
         "memory",
         "observation",
+        "render",
         "seat",
         "system_prompt",
         "task_id",
@@ -80,6 +82,7 @@ class SeatView:
         system_prompt: str = "",
         tools: Sequence[Mapping[str, Any]] = (),
         tool_action: Callable[[str, Mapping[str, Any]], Any] | None = None,
+        render: Callable[[Any], str] | None = None,
     ) -> None:
         self.env_id = env_id
         self.task_id = task_id
@@ -88,6 +91,7 @@ class SeatView:
         self.system_prompt = system_prompt
         self.tools = tools
         self.tool_action = tool_action
+        self.render = render
         self.turns: list[Turn] = []
         self.observation: Any = None
         self.info: Mapping[str, Any] = {}

@@ -48,7 +48,8 @@ class ChatAgent:
         streaming: Whether to ask for streamed answers, for servers that drop long silent connections.
         normalise: Form in which the actions of several votes are compared; by default without reasoning and
             with white space run together.
-        render: Turns an observation into text; by default text stays and anything else becomes JSON.
+        render: Turns an observation into text; by default as the environment does, else text stays and anything else
+            becomes JSON.
         extra: Further body fields of each request.
         name: Shown in reports; by default made from the model's name.
 
@@ -95,7 +96,7 @@ class ChatAgent:
         self._reasoning = reasoning
         self._streaming = streaming
         self._normalise = normalise or normalised
-        self._render = render or rendered
+        self._render = render
         self._extra = dict(extra or {})
 
     async def act(self, views: Sequence[SeatView]) -> list[Decision]:
@@ -132,7 +133,7 @@ class ChatAgent:
             rules = view.system_prompt
             memory[_HISTORY] = [{"role": "system", "content": rules}] if rules else []
         history: list[Message] = memory[_HISTORY]
-        seen = self._render(view.observation)
+        seen = (self._render or view.render or rendered)(view.observation)
         answers = memory.pop(_ANSWERS, None)
         if answers is None:
             history.append({"role": "user", "content": seen})

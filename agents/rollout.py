@@ -145,6 +145,7 @@ class Rollout:
             system_prompt=prompt[seat] if isinstance(prompt, Mapping) else prompt,
             tools=tools[seat] if isinstance(tools, Mapping) else tools,
             tool_action=getattr(unwrapped, "tool_action", None),
+            render=getattr(unwrapped, "observation_text", None),
         )
 
     def _usage(self, wall_s: float) -> Usage:
@@ -173,6 +174,8 @@ class ParallelRollout(Rollout):
     def begin(self) -> None:
         """Reset and show every live seat its observation."""
         observations, infos = self.env.reset(seed=self.assignment.seed, options=self._options())
+        told = (str(info["task_id"]) for info in infos.values() if "task_id" in info)
+        self._task_id = next(told, self.assignment.task_id)
         for index, seat in enumerate(self.seats):
             self._views[seat] = self._view(seat, index, self.env.action_space(seat))
         self._show(observations, infos)

@@ -51,9 +51,11 @@ def _describe(env_id: str) -> dict[str, Any]:
     row["agents"] = list(agent_names(env_id))
     try:
         with closing(make_environment(env_id)) as env:
-            row.update(
-                observation=_space(env.observation_space), action=_space(env.action_space), tasks=len(task_ids_of(env))
-            )
+            seat = next(iter(getattr(env, "possible_agents", ())), None)
+            spaces = (env.observation_space, env.action_space)
+            if seat is not None:
+                spaces = (env.observation_space(seat), env.action_space(seat))
+            row.update(observation=_space(spaces[0]), action=_space(spaces[1]), tasks=len(task_ids_of(env)))
     except MissingDependencyError as error:
         row["problem"] = str(error)
     return row

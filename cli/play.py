@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -76,16 +76,18 @@ class Narrator:
         self._out = console()
         self._silent = silent
         self._colours: dict[str, str] = {}
+        self._render: Callable[[Any], str] = str
 
     def begin(self, view: SeatView) -> None:
         """Print the header and the first observation; a human is shown it by the agent."""
         if self._silent:
             return
+        self._render = view.render or str
         seed = self._config.seed
         task = f", task {view.task_id}" if view.task_id else ""
         self._rule(f"{view.env_id}{task}, seed {seed}", "bold")
         if not self._human:
-            self._text(view.observation)
+            self._text(self._render(view.observation))
 
     def turn(self, number: int, turn: Turn, observation: Any) -> None:
         """Print one turn and what it led to."""
@@ -101,13 +103,14 @@ class Narrator:
             self._text(f"terms: {_pairs(turn.terms)}", "dim")
         if observation is not None and not self._human:
             self._out.print()
-            self._text(observation)
+            self._text(self._render(observation))
 
     def end(self, episode: Episode) -> None:
         """Print how it ended."""
         self._rule(f"{episode.status} after {len(episode.turns)} turns", "bold")
         last = str(episode.final_observation)
-        if episode.final_observation is not None and last:
+        # Of several seats each has seen its own end.
+        if episode.final_observation is not None and last and len(episode.seats) == 1:
             self._text(last)
         if episode.outcome:
             self._text(f"outcome: {_pairs(episode.outcome)}")

@@ -169,6 +169,11 @@ class SiloParallelEnv(ParallelEnv[str, dict[str, Any], Any]):  # type: ignore[mi
         """What all seats see together, for training with a central critic."""
         return {seat: self._observe(seat) for seat in self.possible_agents}
 
+    @staticmethod
+    def observation_text(observation: Mapping[str, Any]) -> str:
+        """An observation in words, for agents that read."""
+        return prompts.observation_text(observation)
+
     def tool_action(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """Turn a tool call into an action of the configured form."""
         if self.config.actions == "text":

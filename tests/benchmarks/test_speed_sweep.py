@@ -46,7 +46,7 @@ def test_every_case_is_measured() -> None:
     found = sweeps.run(QUICK)
     assert [item.case for item in found] == [
         "162 cells, tree, flood, leader",
-        "162 cells, tree, flood, leader: peak memory",
+        "162 cells, tree, flood, leader: memory",
         "flood: cost of a message, 10 seats beside 10",
         "model of 200 ms, 16 wide",
         "model of 200 ms, 64 wide",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
 
+from fogline.agents.collector import Assignment, collect_all
 from fogline.core.errors import ConfigurationError
 from fogline.envs.silo_bench import env as aec_env
 from fogline.envs.silo_bench import parallel_env, prompts
@@ -282,3 +284,19 @@ def test_a_game_keeps_no_copy_of_itself_in_what_it_shows() -> None:
     view = game.view(0)
     assert copy.deepcopy(view) == view
     assert all(not isinstance(part, Game) for part in view)
+
+
+def test_the_collector_learns_which_instance_was_drawn_and_how_to_say_what_is_seen() -> None:
+    seen: list[str] = []
+
+    class Reader:
+        name = "reader"
+        batch_size: int | None = None
+
+        def act(self, views: Any) -> list[Any]:
+            seen.extend(view.render(view.observation) for view in views)
+            return [submit(0) for _ in views]
+
+    episode = collect_all(partial(parallel_env, n_agents=2), Reader(), [Assignment("", 5)])[0]
+    assert episode.env_id == "SiloBench-v0" and episode.task_id in parallel_env(n_agents=2).task_ids
+    assert len(seen) == 2 and all(text.startswith("# Task: Global Maximum") for text in seen)
