@@ -172,7 +172,8 @@ def test_a_statement_that_does_not_look_at_the_clock_is_killed(chinook_sqlite: D
         database.execute("SELECT 1")
         started = time.perf_counter()
         assert database.execute(STUCK).status == "timeout"
-        assert time.perf_counter() - started < SHORT.seconds + 0.5
+        # Far below what the statement would take, far above what a busy machine adds.
+        assert time.perf_counter() - started < 5
         assert database.execute("SELECT 2").rows == ((2,),)
 
 
