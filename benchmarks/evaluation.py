@@ -25,7 +25,7 @@ from fogline.agents.registry import check_agent, make_agent
 from fogline.agents.rollout import Assignment
 from fogline.benchmarks.aggregation import Summary, aggregate
 from fogline.benchmarks.measures import suite_module, suite_of
-from fogline.benchmarks.recording import Recorder
+from fogline.benchmarks.recording import Progress, Recorder
 from fogline.core.engine import Engine, make_engine
 from fogline.core.episode import Episode
 from fogline.core.redaction import redact
@@ -76,20 +76,6 @@ class EvalConfig(BaseModel):
     resume: bool = True
     prices: str | None = None
     cache_dir: str | None = None
-
-
-class Progress(NamedTuple):
-    """How far an evaluation is.
-
-    Attributes:
-        done: Episodes that have ended, those of earlier runs included.
-        total: Episodes planned.
-        unscored: Episodes of this run whose every attempt failed.
-    """
-
-    done: int
-    total: int
-    unscored: int
 
 
 class Plan(NamedTuple):

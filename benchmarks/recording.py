@@ -5,12 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, NamedTuple, Self, TypeVar
 
 Item = TypeVar("Item")
 
 MOST_WAITING = 8
 """Episodes that may wait for a commit to end; more of them hold the play up."""
+
+
+class Progress(NamedTuple):
+    """How far a run is.
+
+    Attributes:
+        done: Episodes that have ended, those of earlier runs included.
+        total: Episodes planned.
+        unscored: Episodes of this run whose every attempt failed.
+    """
+
+    done: int
+    total: int
+    unscored: int
 
 
 class Recorder(Generic[Item]):

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fogline.cli import arguments
-from fogline.cli.console import clean, console, print_error, print_json, print_note
-from fogline.core.redaction import redact_text
+from fogline.cli.console import clean, console, print_error, print_json
 
 if TYPE_CHECKING:
     from fogline.benchmarks.evaluation import EvalConfig, EvalReport
@@ -80,25 +79,12 @@ def _settings(config: Path | None, flags: dict[str, Any], agents: list[str] | No
 
 
 def _play(settings: EvalConfig) -> EvalReport:
-    from fogline.benchmarks.evaluation import Progress
     from fogline.benchmarks.evaluation import evaluate as run
     from fogline.cli.options import command_line
-    from fogline.cli.progress import ProgressBar
+    from fogline.cli.watching import watched
 
-    last = Progress(0, 0, 0)
-    with ProgressBar("episodes") as bar:
-
-        def tell(now: Progress) -> None:
-            nonlocal last
-            last = now
-            bar.update(now.done, now.total, f"{now.unscored} failed" if now.unscored else "")
-
-        try:
-            return run(settings, progress=tell, command=command_line())
-        except KeyboardInterrupt:
-            again = "; the same command goes on from there" if settings.resume else ""
-            print_note(f"{last.done} of {last.total} episodes are in {redact_text(settings.store)}{again}.")
-            raise
+    command = command_line()
+    return watched(lambda tell: run(settings, progress=tell, command=command), settings.store, settings.resume)
 
 
 def _estimate(all_settings: list[EvalConfig], as_json: bool) -> None:

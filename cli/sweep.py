@@ -10,7 +10,6 @@ import typer
 from fogline.cli import arguments
 from fogline.cli.console import clean, console, print_error, print_json, print_note
 from fogline.core.errors import ConfigurationError, check_choice
-from fogline.core.redaction import redact_text
 
 if TYPE_CHECKING:
     from fogline.benchmarks.sweeps.config import SweepConfig
@@ -203,25 +202,12 @@ def _teams(agents: list[str] | None, models: list[str] | None, options: dict[str
 
 
 def _play(settings: SweepConfig) -> SweepReport:
-    from fogline.benchmarks.sweeps.ledger import Progress
     from fogline.benchmarks.sweeps.running import sweep as run
     from fogline.cli.options import command_line
-    from fogline.cli.progress import ProgressBar
+    from fogline.cli.watching import watched
 
-    last = Progress(0, 0, 0)
-    with ProgressBar("episodes") as bar:
-
-        def tell(now: Progress) -> None:
-            nonlocal last
-            last = now
-            bar.update(now.done, now.total, f"{now.unscored} failed" if now.unscored else "")
-
-        try:
-            return run(settings, progress=tell, command=command_line())
-        except KeyboardInterrupt:
-            again = "; the same command goes on from there" if settings.resume else ""
-            print_note(f"{last.done} of {last.total} episodes are in {redact_text(settings.store)}{again}.")
-            raise
+    command = command_line()
+    return watched(lambda tell: run(settings, progress=tell, command=command), settings.store, settings.resume)
 
 
 def _estimate(settings: SweepConfig, as_json: bool) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
+from fogline.benchmarks.recording import Progress
 from fogline.benchmarks.sweeps.cells import SweepCell, facts_of
 from fogline.benchmarks.sweeps.config import SweepConfig
 from fogline.benchmarks.sweeps.rows import Row, row_of
@@ -17,20 +18,6 @@ from fogline.core.store import StoredEpisode
 
 Work = TypeVar("Work")
 _USED = ("model_calls", "prompt_tokens", "completion_tokens", "cost", "retries")
-
-
-class Progress(NamedTuple):
-    """How far a sweep is.
-
-    Attributes:
-        done: Episodes that have ended, those of earlier runs included.
-        total: Episodes planned.
-        unscored: Episodes of this run whose every attempt failed.
-    """
-
-    done: int
-    total: int
-    unscored: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from time import perf_counter
 from typing import Any
 
 from fogline.agents.collector import in_background
-from fogline.benchmarks.recording import Recorder
+from fogline.benchmarks.recording import Progress, Recorder
 from fogline.benchmarks.sweeps.cells import SweepCell
 from fogline.benchmarks.sweeps.config import SWEEP, SweepConfig
-from fogline.benchmarks.sweeps.ledger import Ledger, Progress, SweepReport
+from fogline.benchmarks.sweeps.ledger import Ledger, SweepReport
 from fogline.benchmarks.sweeps.plan import plan_cells, repeated
 from fogline.benchmarks.sweeps.playing import Played, Player, Take, play_bundle
 from fogline.core.engine import Engine, make_engine

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fogline.agents.agent import SeatView
-from fogline.benchmarks.evaluation import EvalConfig, Progress, evaluate, evaluate_async, make_plan, sample_seeds
-from fogline.benchmarks.recording import MOST_WAITING
+from fogline.benchmarks.evaluation import EvalConfig, evaluate, evaluate_async, make_plan, sample_seeds
+from fogline.benchmarks.recording import MOST_WAITING, Progress
 from fogline.core.store import RunStore, StoreError
 
 

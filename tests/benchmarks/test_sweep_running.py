@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from fault_server import FaultServer, answer, status
 
+from fogline.benchmarks.recording import Progress
 from fogline.benchmarks.sweeps import running
 from fogline.benchmarks.sweeps.cells import facts_of
 from fogline.benchmarks.sweeps.config import SweepConfig
 from fogline.benchmarks.sweeps.keeping import answers_of
-from fogline.benchmarks.sweeps.ledger import Progress
 from fogline.benchmarks.sweeps.running import sweep, sweep_async
 from fogline.core.engine import Outcome, TaskTimedOut
 from fogline.core.jsonable import to_jsonable

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from requirement import unavailable
 
+from fogline.benchmarks.recording import Progress
 from fogline.benchmarks.sweeps.config import SweepConfig
-from fogline.benchmarks.sweeps.ledger import Progress
 from fogline.benchmarks.sweeps.running import sweep
 from fogline.core.engine import make_engine, ordered
 from fogline.core.jsonable import to_jsonable
