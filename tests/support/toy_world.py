@@ -19,7 +19,7 @@ HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m red \u202e reversed [bold]not markup[/
 class ToyEnv(TurnEnv[str, Any]):
     """Two turns; the second one wins by the luck of the seed. Tasks in ``broken`` do not begin."""
 
-    reward_scheme: ClassVar[RewardScheme] = RewardScheme(turn={"effort": 0.1}, session={"won": 1.0})
+    reward_scheme: RewardScheme = RewardScheme(turn={"effort": 0.1}, session={"won": 1.0})
     simulator_version: ClassVar[str] = "toy-1"
 
     def __init__(self, tasks: int = 6, broken: Sequence[str] = (), max_turns: int = 2, says: str = HOSTILE) -> None:

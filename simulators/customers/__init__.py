@@ -1,0 +1,1 @@
+"""Customers that answer a seller: a seeded rule engine, and models that word it or play it."""
