@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fogline.core.errors import ConfigurationError, DataError, check_choice
 from fogline.trainers.groups import Groups
+from fogline.trainers.hian import hian as hian  # the one credit with two horizons
 from fogline.trainers.shapes import (
     check_at_least,
     check_mask,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from operator import sub
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from torch import Tensor
 from fogline.agents.policies.policy import ROW_PREFIX, Policy, RowContext
 from fogline.core.episode import Episode, Turn
 from fogline.core.errors import ConfigurationError, DataError, check_choice
+from fogline.core.rewards import RewardScheme
+from fogline.trainers.payments import Value, of_term, of_terms, payments, whole
 
 END_TURN = "_end_turn"
 """A metric ``NAME_end_turn`` is the last turn of the track ``NAME``, or -1: TrustSQL-v0 reports ``schema_end_turn``."""
@@ -52,12 +55,16 @@ class Batch:
         group: ``[N]`` int64; rows of one task.
         task: ``[N]`` int64, index into ``task_ids``.
         valid: ``[N]`` bool; False leaves every statistic and every sum.
-        session: Named ``[N]`` values of the whole episode; ``reward`` is what is optimised.
-        turn: Named ``[N,K]`` values of each turn; ``reward`` is what the turn paid.
+        session: Named ``[N]`` values of the whole episode; ``reward`` is what is optimised, and ``session_reward``
+            the part of it that no turn's own terms paid, where the environment's weights are known.
+        turn: Named ``[N,K]`` values of each turn; ``reward`` is what the turn paid, and ``turn_reward`` what its own
+            terms paid, where the environment's weights are known: ``session_reward`` plus all of these is ``reward``.
         turn_mask: ``[N,K]`` bool, True for turns that were played.
         masks: ``[N,T]`` bool per track: ``policy``, and one for each ``NAME_end_turn`` among the metrics.
         terminated: ``[N]`` bool, the rules ended the episode.
         truncated: ``[N]`` bool, a budget cut it.
+        paid: What each turn term paid, weight times term, ``[N,K]``: every term that the environment weighs, where its
+            weights are known. They add up to ``turn_reward``.
         task_ids: Names behind ``task``.
         reference_logp: ``[N,T]`` of a frozen reference, where there is one.
         values: ``[N,T]`` of the critic at the rollout's weights, where there is one.
@@ -81,6 +88,7 @@ class Batch:
     masks: Mapping[str, Tensor]
     terminated: Tensor
     truncated: Tensor
+    paid: Mapping[str, Tensor] = field(default_factory=dict)
     task_ids: tuple[str, ...] = ()
     reference_logp: Tensor | None = None
     values: Tensor | None = None
@@ -146,6 +154,7 @@ def batch_of(
     seat_reward: str = "own",
     dtype: torch.dtype = torch.float32,
     groups: Sequence[object] | None = None,
+    scheme: RewardScheme | None = None,
 ) -> Batch:
     """Lay out episodes as a batch; each seat of an episode is a row.
 
@@ -155,6 +164,7 @@ def batch_of(
         seat_reward: ``"own"``: a row earns what its seat was paid. ``"team"``: the sum over all seats.
         dtype: Of rewards and log-probabilities.
         groups: Group key of each episode; the task id by default. Seats of one episode share its group.
+        scheme: The environment's weights, which tell what a turn's own terms paid from what the session paid.
 
     Raises:
         ConfigurationError: For no episodes, a choice that does not exist, or groups of another number than episodes.
@@ -170,21 +180,31 @@ def batch_of(
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     tasks = {task_id: number for number, task_id in enumerate(dict.fromkeys(item.task_id for item in episodes))}
     rows = [
-        _Row(episode, seat, numbers[key], tasks[episode.task_id], seat_reward, policy)
+        _Row(episode, seat, numbers[key], tasks[episode.task_id], seat_reward, policy, scheme)
         for episode, key in zip(episodes, keys, strict=True)
         for seat in episode.seats
     ]
     return _stack(rows, tuple(tasks), dtype)
 
 
-_OWN_VALUES = ("reward", "turns")
+SESSION_REWARD, TURN_REWARD = "session_reward", "turn_reward"
+_OWN_VALUES = ("reward", "turns", SESSION_REWARD, TURN_REWARD)
 _OWN_MASK = "policy"
 
 
 class _Row:
     """One seat's episode as flat lists; a row that is not valid earns nothing."""
 
-    def __init__(self, episode: Episode, seat: str, group: int, task: int, seat_reward: str, policy: Policy) -> None:
+    def __init__(
+        self,
+        episode: Episode,
+        seat: str,
+        group: int,
+        task: int,
+        seat_reward: str,
+        policy: Policy,
+        scheme: RewardScheme | None,
+    ) -> None:
         turns = [turn for turn in episode.turns if turn.seat == seat]
         self.group, self.task = group, task
         self.valid = episode.scored and any(turn.action_token_ids for turn in turns)
@@ -195,11 +215,22 @@ class _Row:
         self.logps: list[float] = []
         for index, turn in enumerate(turns):
             self._append(index, turn, episode)
-        self.turn_rewards = _paid(episode, turns, seat, seat_reward) if self.valid else [0.0] * len(turns)
+
+        def paid(value: Value) -> list[float]:
+            return payments(episode, turns, seat, seat_reward, value) if self.valid else [0.0] * len(turns)
+
+        self.turn_rewards = paid(whole)
         self.turn_terms = _terms(episode, turns) if self.valid else {}
         self.session = {"reward": float(sum(self.turn_rewards)), "turns": float(len(turns))}
         if self.valid:
             self.session |= {name: float(value) for name, value in _untaken("outcome", episode, episode.outcome)}
+        self.paid: dict[str, list[float]] = {}
+        if scheme is not None:
+            own = paid(of_terms(scheme))
+            self.paid = {name: paid(of_term(name, weight)) for name, weight in scheme.turn.items() if weight != 0}
+            self.turn_terms[TURN_REWARD] = own
+            # Turn by turn, so that a turn that paid for its terms alone leaves exactly nothing to the session.
+            self.session[SESSION_REWARD] = float(sum(map(sub, self.turn_rewards, own)))
         self.ends = _track_ends(episode)
         self.context = policy.context(turns, _final(episode, seat)) if self.valid else RowContext()
         for name, array in self.context.per_token.items():
@@ -219,25 +250,6 @@ class _Row:
         self.tokens += [*read, *written]
         self.turn_index += [-1] * len(read) + [index] * len(written)
         self.logps += [0.0] * len(read) + list(turn.logps)
-
-
-def _paid(episode: Episode, turns: Sequence[Turn], seat: str, seat_reward: str) -> list[float]:
-    """What each turn paid: the seat alone, or with ``team`` all that was paid until the seat's next turn.
-
-    Seats that act in one step are paid by one step: a step ends where a seat comes up again.
-    """
-    if seat_reward == "own":
-        return [float(turn.reward) for turn in turns]
-    steps: list[dict[str, Turn]] = [{}]
-    for turn in episode.turns:
-        if turn.seat in steps[-1]:
-            steps.append({})
-        steps[-1][turn.seat] = turn
-    rewards, position = [0.0] * len(turns), -1
-    for step in steps:
-        position += seat in step
-        rewards[max(position, 0)] += float(sum(turn.reward for turn in step.values()))
-    return rewards
 
 
 def _terms(episode: Episode, turns: Sequence[Turn]) -> dict[str, list[float]]:
@@ -313,6 +325,7 @@ def _stack(rows: Sequence[_Row], task_ids: tuple[str, ...], dtype: torch.dtype) 
         valid=torch.tensor([row.valid for row in rows]),
         session={name: torch.tensor([row.session.get(name, 0.0) for row in rows], dtype=dtype) for name in session},
         turn={name: values.to(dtype) for name, values in turn.items()},
+        paid={name: _padded([row.paid[name] for row in rows], turns, 0.0).to(dtype) for name in rows[0].paid},
         turn_mask=_leading([len(row.turn_rewards) for row in rows], turns),
         masks=masks,
         terminated=torch.tensor([row.terminated for row in rows]),

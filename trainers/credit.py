@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from fogline.trainers import advantages
-from fogline.trainers.batch import Batch
+from fogline.trainers.batch import SESSION_REWARD, TURN_REWARD, Batch
 from fogline.trainers.gates import soft_overlong_penalty
+from fogline.trainers.horizon_shares import summed_share
 from fogline.trainers.options import RecipeOptions
 from fogline.trainers.recipe import Advantage, Gate, Select
 from fogline.trainers.selection import dynamic_sampling
@@ -98,6 +99,28 @@ def _generalised(batch: Batch, mask: Tensor, options: RecipeOptions) -> dict[str
         token_rewards(batch), batch.values, mask, batch.terminated, bootstrap, options.discount, options.trace
     )
     return {"policy": advantage, "return": returns}
+
+
+def horizons(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Session rewards ``[N]`` and turn rewards ``[N,K]``; where the weights are not known, all is the session's."""
+    turn = batch.turn.get(TURN_REWARD)
+    if turn is None:
+        return batch.reward, torch.zeros_like(batch.turn["reward"])
+    return batch.session[SESSION_REWARD], turn
+
+
+def live_turns(batch: Batch) -> Tensor:
+    """Turns that count, ``[N,K]`` bool."""
+    return batch.turn_mask & batch.valid[:, None]
+
+
+def summed_statistics(batch: Batch) -> Mapping[str, float]:
+    """What a sum of both horizons leaves to the turns; nothing where turns pay nothing of their own."""
+    session, turn = horizons(batch)
+    live = live_turns(batch)
+    if not (turn[live] != 0).any():
+        return {}
+    return summed_share(session, turn, live, batch.group, batch.valid)
 
 
 def spread(row: Tensor, mask: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from fogline.core.errors import ConfigurationError
+from fogline.trainers.batch import SESSION_REWARD, Batch
 from fogline.trainers.shapes import check_at_least, check_positive
 
 
@@ -35,3 +36,11 @@ def soft_overlong_penalty(
         raise ConfigurationError(f"floor={floor} is out of range: expected 0 or less, or None for no floor.")
     penalty = ((max_length - buffer - length) / buffer * factor).clamp(max=0)
     return penalty if floor is None else penalty.clamp(min=floor)
+
+
+def gated_session(batch: Batch, reward: Tensor) -> dict[str, Tensor]:
+    """The session's values under another reward; what a gate takes or gives belongs to the session, not to a turn."""
+    session = {**batch.session, "reward": reward}
+    if SESSION_REWARD in session:
+        session[SESSION_REWARD] = session[SESSION_REWARD] + (reward - batch.reward)
+    return session

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from fogline.agents.policies.forward import Forward
 from fogline.agents.policies.policy import Policy, Scorer
-from fogline.core.errors import ConfigurationError, DataError, FoglineError
+from fogline.core.errors import ConfigurationError, FoglineError
 from fogline.trainers.batch import Batch
+from fogline.trainers.gates import gated_session
 from fogline.trainers.importance import importance_weight
 from fogline.trainers.processes import Processes
 from fogline.trainers.recipe import Counts, Recipe, Term
+from fogline.trainers.shapes import check_rewards
 from fogline.trainers.tally import Tally, mismatch, of_batch, of_step
 
 
@@ -154,6 +156,8 @@ class Learner:
         prepared = self.prepare(batch)
         # Before any step: whatever is wrong with the batch is found while the weights are untouched.
         seen = of_batch(batch, prepared)
+        if self.recipe.statistics is not None:
+            seen |= self.recipe.statistics(prepared)
         advantage = {name: value.detach() for name, value in self.recipe.advantage(prepared).items()}
         tally = Tally()
         for rows in self._minibatches(prepared):
@@ -208,8 +212,7 @@ class Learner:
             changes["reference_logp"], _ = self._scored(self.reference, batch, False)
         prepared = replace(batch, **changes)  # type: ignore[arg-type]
         if self.recipe.gate is not None:
-            session = {**prepared.session, "reward": self.recipe.gate(prepared)}
-            prepared = replace(prepared, session=session)
+            prepared = replace(prepared, session=gated_session(prepared, self.recipe.gate(prepared)))
         return prepared
 
     def _old_logp(self) -> str:
@@ -348,27 +351,6 @@ def count(batch: Batch, track: str) -> Counts:
     tokens = 0.0 if mask is None else float((mask & valid[:, None]).sum())
     lengths = batch.policy_mask.sum(1)
     return Counts(tokens, float(valid.sum()), float(len(torch.unique(batch.group[valid]))), float(lengths.max()))
-
-
-def check_rewards(batch: Batch) -> None:
-    """Refuse a batch without a valid row, and rewards that are no finite numbers.
-
-    Raises:
-        DataError: Naming the tasks.
-    """
-    if not bool(batch.valid.any()):
-        raise DataError(
-            f"none of the batch's {len(batch)} rows can be learned from: every episode failed, or no policy token was "
-            "written. Look at the episodes' failures, and whether the agent is a policy that reports its tokens."
-        )
-    wrong = batch.valid & ~torch.isfinite(batch.reward)
-    if bool(wrong.any()):
-        rows = torch.nonzero(wrong).squeeze(1).tolist()
-        tasks = sorted({batch.task_ids[int(batch.task[row])] if batch.task_ids else "" for row in rows})
-        raise DataError(
-            f"the reward of rows {rows[:8]} is {batch.reward[rows[0]].item()} (tasks {tasks[:4]}): expected finite "
-            "numbers. Mend the environment's reward, or end such episodes with an error, which leaves them out."
-        )
 
 
 def _check_needs(policy: Policy, recipe: Recipe, needs: frozenset[str], reference: Scorer | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 Credit = Literal["group", "leave-one-out", "length-weighted", "pass-at-k", "gpg", "returns", "gae"]
 Aggregation = Literal["token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm"]
@@ -51,6 +51,18 @@ class RecipeOptions(BaseModel):
         mixing: How Dual-Track's two rewards meet: ``dual`` (the paper), ``naive`` (one summed reward on all tokens),
             ``weighted`` (advantages added before one loss), ``reward-weighted`` (the release's default).
         schema_term: Session term that the schema track reads.
+        session_weight: w_s of DuCA: weight of the session's advantage.
+        turn_weight: w_t of DuCA, and λ of MT-GRPO: weight of the turns' advantage.
+        turn_discount: γ_T of turn returns; 0 leaves every turn to answer for itself.
+        turn_scope: Who is compared with whom: the same turn of a group (``group_turn``), all turns of a ``group`` or
+            of the ``batch``, or the mean of the same turn of a group with one deviation over the batch.
+        rescale: Whether the fused advantage is divided by √(w_s² + w_t²); ``batch`` whitens it over the batch.
+        leave_one_out: Whether values are compared with the mean of the others only.
+        floor: Deviations up to here are no signal.
+        per_component: Whether each turn term is normalised on its own before they are added.
+        component_weights: Weights, once they are normalised, of what the turn terms paid, for ``per_component`` and
+            GDPO, where ``session_reward`` is one of them; 1 where missing. Of the environment's own weights only the
+            sign is left, and terms that it does not pay stay out.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -89,3 +101,12 @@ class RecipeOptions(BaseModel):
     schema_coefficient: float = Field(default=0.25, ge=0)
     mixing: Literal["dual", "naive", "weighted", "reward-weighted"] = "dual"
     schema_term: str = "schema"
+    session_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    turn_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    turn_discount: float = Field(default=0.0, ge=0, le=1)
+    turn_scope: Literal["group_turn", "group", "batch", "turn_centre_batch_scale"] = "turn_centre_batch_scale"
+    rescale: bool | Literal["batch"] = True
+    leave_one_out: bool = False
+    floor: float = Field(default=1e-8, ge=0)
+    per_component: bool = False
+    component_weights: dict[str, FiniteFloat] = Field(default_factory=dict)

@@ -69,6 +69,10 @@ Allocate = Callable[[Mapping[str, Any], Sequence[str], int], Sequence[int]]
 """(prompt statistics, tasks, budget) to rollouts per task; the statistics live in the checkpoint."""
 
 
+Statistics = Callable[[Batch], Mapping[str, float]]
+"""Batch to what is worth logging of it before the first step; a number that cannot be said is left out."""
+
+
 @dataclass(frozen=True)
 class Term:
     """One summand of the objective.
@@ -109,6 +113,7 @@ class Recipe:
         select: Which rows are kept; None keeps all.
         modulate: Re-weighs advantages in the update; None leaves them.
         allocate: Rollouts per task; None gives every task the same.
+        statistics: What it logs of a batch; None for nothing of its own.
         needs_groups: Smallest group that the advantage can use.
         needs: What the advantage or a term reads: any of ``entropy``, ``values``, ``reference``, ``teacher``.
     """
@@ -123,5 +128,6 @@ class Recipe:
     select: Select | None = None
     modulate: Modulate | None = None
     allocate: Allocate | None = None
+    statistics: Statistics | None = None
     needs_groups: int = 1
     needs: frozenset[str] = frozenset()

@@ -15,6 +15,7 @@ from fogline.agents.rollout import Assignment
 from fogline.agents.scheduler import close_quietly
 from fogline.core.episode import Episode
 from fogline.core.errors import ConfigurationError
+from fogline.core.rewards import RewardScheme
 from fogline.trainers.batch import Batch, batch_of
 from fogline.trainers.config import SEEDS_PER_RUN, RolloutConfig
 from fogline.trainers.processes import Processes
@@ -114,6 +115,7 @@ class Rollouts:
         self.cursor = Cursor()
         self.statistics = PromptStatistics()
         self._kept: list[Any] = []
+        self._scheme: tuple[RewardScheme | None] | None = None
         self._order: tuple[int, tuple[str, ...]] = (-1, ())
 
     def play(self, recipe: Recipe) -> Played:
@@ -144,8 +146,20 @@ class Rollouts:
             seat_reward=self.config.seat_reward,
             dtype=self.dtype,
             groups=[number for number, _ in chosen],
+            scheme=self.scheme,
         )
         return Played(batch, tuple(everything), generations, kept / max(rows, 1))
+
+    @property
+    def scheme(self) -> RewardScheme | None:
+        """The environment's weights of turn and session terms; None where it has no such terms."""
+        if self._scheme is None:
+            if not self._kept:
+                self._kept.append(self.env_factory())
+            env = self._kept[0]
+            found = getattr(getattr(env, "unwrapped", env), "reward_scheme", None)
+            self._scheme = (found if isinstance(found, RewardScheme) else None,)
+        return self._scheme[0]
 
     def close(self) -> None:
         """Close the environments."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from fogline.agents.policies.forward import Forward
-from fogline.agents.policies.language import CausalLMPolicy
 from fogline.agents.policies.policy import Policy
 from fogline.core.episode import Episode
 from fogline.core.errors import ConfigurationError, DataError
@@ -85,12 +84,20 @@ def sft_recipe() -> Recipe:
     return Recipe(SFT, "supervised fine-tuning", {}, _no_advantage, (term,), Clip())
 
 
-def transcribe(policy: CausalLMPolicy, episodes: Sequence[Episode], rules: str | Mapping[str, str]) -> Batch:
+class Learning(Policy, Protocol):
+    """A policy that can learn from somebody else's episodes: language models, and choices of discrete spaces."""
+
+    def transcribe(self, episode: Episode, rules: str | Mapping[str, str] = "") -> Episode:
+        """The episode in the policy's own tokens."""
+        ...
+
+
+def transcribe(policy: Learning, episodes: Sequence[Episode], rules: str | Mapping[str, str] = "") -> Batch:
     """Demonstrations in the policy's own tokens.
 
     Args:
-        policy: Whose tokenizer and template are used.
-        episodes: Scored episodes of text actions.
+        policy: Whose tokens they become.
+        episodes: Scored episodes; for a language model, of text actions.
         rules: The environment's system prompt, for all seats or by seat.
 
     Raises:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from fogline.core.errors import ConfigurationError, DataError
+
+if TYPE_CHECKING:
+    from fogline.trainers.batch import Batch
 
 
 def check_shapes(**tensors: Tensor) -> None:
@@ -62,6 +66,27 @@ def check_rows(value: Tensor, group: Tensor, valid: Tensor, name: str = "reward"
         raise DataError(
             f"{name} is {[value[row].item() for row in rows]} in rows {rows}: expected finite numbers. "
             "Repair what computes it, or set valid=False for these rows to leave them out."
+        )
+
+
+def check_rewards(batch: Batch) -> None:
+    """Refuse a batch without a valid row, and rewards that are no finite numbers.
+
+    Raises:
+        DataError: Naming the tasks.
+    """
+    if not bool(batch.valid.any()):
+        raise DataError(
+            f"none of the batch's {len(batch)} rows can be learned from: every episode failed, or no policy token was "
+            "written. Look at the episodes' failures, and whether the agent is a policy that reports its tokens."
+        )
+    wrong = batch.valid & ~torch.isfinite(batch.reward)
+    if bool(wrong.any()):
+        rows = torch.nonzero(wrong).squeeze(1).tolist()
+        tasks = sorted({batch.task_ids[int(batch.task[row])] if batch.task_ids else "" for row in rows})
+        raise DataError(
+            f"the reward of rows {rows[:8]} is {batch.reward[rows[0]].item()} (tasks {tasks[:4]}): expected finite "
+            "numbers. Mend the environment's reward, or end such episodes with an error, which leaves them out."
         )
 
 

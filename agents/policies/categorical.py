@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from operator import mul
 from typing import Any
 
@@ -17,7 +18,7 @@ from fogline.agents.policies.forward import Forward
 from fogline.agents.policies.networks import ActorCritic
 from fogline.agents.policies.one_token import Array, OneTokenPolicy, placed, undecidable
 from fogline.agents.policies.policy import RowContext
-from fogline.core.episode import Turn
+from fogline.core.episode import Episode, Turn
 from fogline.core.errors import ConfigurationError, DataError
 
 _CHUNK = 2**22
@@ -126,6 +127,31 @@ class CategoricalPolicy(OneTokenPolicy):
             return placed(self._expect(logps, function), policy_mask)
 
         return self._forward(policy_mask, observation, joint, spread, values, gather, expect)
+
+    def transcribe(self, episode: Episode, rules: str | Mapping[str, str] = "") -> Episode:
+        """Somebody else's episode as this policy's tokens, to learn from by :func:`~fogline.trainers.sft.fine_tune`.
+
+        Args:
+            episode: Actions of the policy's own space, by any agent.
+            rules: Not read; language models read them.
+
+        Returns:
+            The episode with the index of each action. Log-probabilities are 0: a demonstrator was certain.
+
+        Raises:
+            ConfigurationError: If the encoder cannot tell an action's index.
+        """
+        index = getattr(self.encoder, "index", None)
+        if index is None:
+            raise ConfigurationError(
+                f"{type(self.encoder).__name__} has no method 'index', from an action to its number: give the encoder "
+                "one to learn from demonstrations."
+            )
+        turns = [
+            turn._replace(action_token_ids=(index(turn.action),), logps=(0.0,), policy_data=None)
+            for turn in episode.turns
+        ]
+        return replace(episode, turns=tuple(turns))
 
     def context(self, turns: Sequence[Turn], final_observation: Any) -> RowContext:
         """As :meth:`OneTokenPolicy.context`, with ``illegal`` ``[T,A]`` bool where any turn had an action mask."""

@@ -178,6 +178,10 @@ class SpaceEncoder(SpaceObservations):
         """The space's action for joint index ``index``."""
         return self.choices.action(index) if self._single is None else index + self._single
 
+    def index(self, action: Any) -> int:
+        """The joint index of an action, whoever chose it: the inverse of :meth:`action`."""
+        return self.choices.index(action) if self._single is None else int(action) - self._single
+
 
 _Writer = Callable[[Vector, Any], None]
 _Digits = Callable[[Any], list[int]]

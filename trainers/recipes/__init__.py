@@ -9,11 +9,12 @@ from fogline.core.errors import ConfigurationError, check_choice, check_keys
 from fogline.trainers.options import RecipeOptions
 from fogline.trainers.recipe import Recipe
 from fogline.trainers.recipes.classic import CLASSIC
+from fogline.trainers.recipes.dual_horizon import DUAL_HORIZON
 from fogline.trainers.recipes.dual_track import DUAL_TRACK
 from fogline.trainers.recipes.entry import Entry
 from fogline.trainers.recipes.group_relative import GROUP_RELATIVE
 
-RECIPES: Mapping[str, Entry] = {entry.name: entry for entry in (*CLASSIC, *GROUP_RELATIVE, *DUAL_TRACK)}
+RECIPES: Mapping[str, Entry] = {entry.name: entry for entry in (*CLASSIC, *GROUP_RELATIVE, *DUAL_TRACK, *DUAL_HORIZON)}
 
 
 def make_recipe(name: str, **options: Any) -> Recipe:

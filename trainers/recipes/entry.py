@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fogline.core.errors import ConfigurationError
-from fogline.trainers.credit import GROUPED, credit, selection, session_gate
+from fogline.trainers.credit import GROUPED, credit, selection, session_gate, summed_statistics
 from fogline.trainers.options import RecipeOptions
-from fogline.trainers.recipe import Advantage, Recipe, Term
+from fogline.trainers.recipe import Advantage, Recipe, Statistics, Term
 from fogline.trainers.terms import clip_of, common_terms
 
 Assembly = tuple[Advantage, tuple[Term, ...]]
@@ -39,6 +39,8 @@ class Entry:
         described: What its own parts are, by role, in the words of the code.
         assemble: Settings to advantage and own terms; divergence and entropy terms are added to every method.
         own: Defaults beside :data:`COMMON`.
+        statistics: Settings to what it logs of a batch; by default, what a sum of two horizons leaves to the turns.
+        needs_groups: Smallest group that it compares; by default, what its settings' ``advantage`` compares.
         critic: Whether it can have a value term; with another advantage than ``gae`` it has none.
     """
 
@@ -48,6 +50,8 @@ class Entry:
     assemble: Callable[[RecipeOptions], Assembly]
     own: Mapping[str, Any]
     critic: bool = False
+    statistics: Callable[[RecipeOptions], Statistics] = lambda _: summed_statistics
+    needs_groups: int | None = None
 
     @property
     def defaults(self) -> Mapping[str, Any]:
@@ -75,7 +79,8 @@ class Entry:
             clip=clip_of(options),
             gate=session_gate(options),
             select=selection(options),
-            needs_groups=2 if options.advantage in GROUPED else 1,
+            statistics=self.statistics(options),
+            needs_groups=self.needs_groups or (2 if options.advantage in GROUPED else 1),
             needs=frozenset(reads),
         )
 
