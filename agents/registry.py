@@ -45,6 +45,16 @@ SCRIPTED: Mapping[str, Mapping[str, str]] = {
         "gossip": "fogline.agents.scripted.silo_bench.references:RandomGossip",
         "premature": "fogline.agents.scripted.silo_bench.references:Premature",
     },
+    "SalesDialogue-v0": {
+        "scripted": "fogline.agents.scripted.sales_dialogue:ScriptedSeller",
+        "random-acts": "fogline.agents.scripted.sales_dialogue:RandomActs",
+        "always-repeat": "fogline.agents.scripted.sales_dialogue:AlwaysRepeat",
+        "always-close": "fogline.agents.scripted.sales_dialogue:AlwaysClose",
+        "never-close": "fogline.agents.scripted.sales_dialogue:NeverClose",
+        "silent": "fogline.agents.scripted.sales_dialogue:Silent",
+        "wordy": "fogline.agents.scripted.sales_dialogue:Wordy",
+        "false-denial": "fogline.agents.scripted.sales_dialogue:FalseDenial",
+    },
 }
 """Agents of one environment."""
 

@@ -149,7 +149,9 @@ class Rollout:
         )
 
     def _usage(self, wall_s: float) -> Usage:
-        used = self._usages
+        """What the agents took, and what the environment took itself, such as a simulated customer's chat calls."""
+        own = getattr(getattr(self.env, "unwrapped", self.env), "usage", None)
+        used = self._usages if own is None else [*self._usages, own()]
         return Usage(
             wall_s=wall_s,
             agent_s=self.agent_s,

@@ -7,6 +7,7 @@ import gymnasium
 _ENTRY_POINTS = {
     "TrustSQL-v0": "fogline.envs.trust_sql.env:TrustSQLEnv",
     "SiloBench-v0": "fogline.envs.silo_bench.central:SiloBenchEnv",
+    "SalesDialogue-v0": "fogline.envs.sales_dialogue.env:SalesDialogueEnv",
 }
 
 for _env_id, _entry_point in _ENTRY_POINTS.items():

@@ -49,7 +49,7 @@ class TurnEnv(gymnasium.Env[ObservationT, ActionT], Generic[ObservationT, Action
     all of them share: choosing the task, the reward as the documented weighted sum, ``info``, ansi rendering.
 
     Attributes:
-        reward_scheme: Weights of turn-level and session-level terms.
+        reward_scheme: Weights of turn-level and session-level terms; an instance may have its own.
         simulator_version: Stored with every episode.
         system_prompt: The rules of the game, for an agent that reads.
         tools: JSON schemas of the tools, for an agent that calls them.
@@ -58,7 +58,7 @@ class TurnEnv(gymnasium.Env[ObservationT, ActionT], Generic[ObservationT, Action
 
     # Gymnasium declares it on the instance.
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012
-    reward_scheme: ClassVar[RewardScheme] = RewardScheme()
+    reward_scheme: RewardScheme = RewardScheme()
     simulator_version: ClassVar[str] = "1"
     blocking: bool = False
     system_prompt: str = ""

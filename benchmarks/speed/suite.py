@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, str] = {
     "sql-step": "fogline.benchmarks.speed.sql_step",
     "sql-peer": "fogline.benchmarks.speed.sql_peer",
     "text-step": "fogline.benchmarks.speed.text_steps",
+    "sales-dialogue": "fogline.benchmarks.speed.sales_dialogue",
     "import": "fogline.benchmarks.speed.imports",
     "waiting": "fogline.benchmarks.speed.waiting",
     "training": "fogline.benchmarks.speed.training",

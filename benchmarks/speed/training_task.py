@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -163,7 +163,7 @@ class FixedTurns(TurnEnv[str, str]):
 
     # Gymnasium declares it on the instance.
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4, "name": "FixedTurns"}  # noqa: RUF012
-    reward_scheme: ClassVar[RewardScheme] = RewardScheme(turn={"score": 1.0}, session={"end": 0.0})
+    reward_scheme: RewardScheme = RewardScheme(turn={"score": 1.0}, session={"end": 0.0})
 
     def __init__(self, work: Work) -> None:
         super().__init__(tuple(str(task) for task in range(work.prompts)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 
@@ -45,7 +45,7 @@ class TrivialText(TurnEnv[str, str]):
 
     # Gymnasium declares it on the instance.
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4, "name": "TrivialText"}  # noqa: RUF012
-    reward_scheme: ClassVar[RewardScheme] = RewardScheme(turn={"progress": 1.0}, session={"success": 1.0})
+    reward_scheme: RewardScheme = RewardScheme(turn={"progress": 1.0}, session={"success": 1.0})
 
     def __init__(self, turns: int) -> None:
         super().__init__(("trivial",))

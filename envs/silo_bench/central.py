@@ -29,7 +29,7 @@ class SiloBenchEnv(TurnEnv[dict[str, Any], dict[str, Any]]):
     """
 
     metadata: dict[str, Any] = {"name": NAME, "render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012
-    reward_scheme: ClassVar[RewardScheme] = RewardScheme(
+    reward_scheme: RewardScheme = RewardScheme(
         turn={"reward": 1.0}, session={"success_rate": 0.0, "partial_correctness": 0.0, "success": 0.0}
     )
     simulator_version: ClassVar[str] = VERSION

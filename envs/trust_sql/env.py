@@ -76,7 +76,7 @@ class TrustSQLEnv(TurnEnv[str, Any]):
     """
 
     metadata: dict[str, Any] = {**TurnEnv.metadata, "name": "TrustSQL-v0"}  # noqa: RUF012
-    reward_scheme: ClassVar[RewardScheme] = RewardScheme(session={"execution": 1.0, "format": 1.0, "schema": 0.0})
+    reward_scheme: RewardScheme = RewardScheme(session={"execution": 1.0, "format": 1.0, "schema": 0.0})
     simulator_version: ClassVar[str] = "trust-sql-1"
     blocking: bool = True
 

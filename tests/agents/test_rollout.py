@@ -17,6 +17,7 @@ from fogline.agents.collector import collect_all
 from fogline.agents.rollout import Assignment, ParallelRollout, Rollout, make_rollout
 from fogline.agents.scripted.baselines import RandomAgent
 from fogline.core.episode import Failure, Usage
+from fogline.core.errors import InfrastructureError
 
 
 def rolled(actions: list[Any]) -> Rollout:
@@ -146,3 +147,49 @@ def test_a_view_is_one_generator_for_the_whole_episode() -> None:
 @pytest.mark.parametrize("agent", [RandomAgent(), SeededAgent()])
 def test_agents_satisfy_the_protocol(agent: Any) -> None:
     assert isinstance(agent, Agent)
+
+
+# Usage
+
+
+class Metered(CountEnv):
+    """Pays two calls for picking up and one a step, and forgets them at the next reset."""
+
+    def on_reset(self) -> None:
+        self.spent = Usage(model_calls=2, prompt_tokens=20)
+
+    def on_step(self) -> None:
+        spent = self.spent
+        self.spent = Usage(
+            model_calls=spent.model_calls + 1, prompt_tokens=spent.prompt_tokens + 10, cost=spent.cost + 0.5, retries=1
+        )
+        if getattr(self, "broken", False):
+            raise InfrastructureError("the customer's server is down")
+
+    def usage(self) -> Usage:
+        return self.spent
+
+
+def test_what_the_environment_spent_itself_is_added_to_what_the_agent_spent() -> None:
+    rollout = make_rollout(gymnasium.Wrapper(Metered()), "Metered-v0", Assignment("length-2", 0), 1)
+    rollout.begin()
+    for _ in range(2):
+        spent = Usage(model_calls=1, prompt_tokens=7, completion_tokens=3, cost=0.25)
+        rollout.record(rollout.env.step(rollout.action([Decision(1, usage=spent)])))
+    usage = rollout.episode(2.5, "me").usage
+    assert (usage.model_calls, usage.prompt_tokens, usage.completion_tokens) == (2 + 2 + 2, 40 + 14, 6)
+    assert (usage.cost, usage.retries, usage.wall_s) == (1.5, 1, 2.5)
+
+
+def test_what_a_broken_episode_has_spent_is_told_too() -> None:
+    class Broken(Metered):
+        broken = True
+
+    (episode,) = collect_all(Broken, SeededAgent(), [("length-3", 0)], retries=0)
+    assert episode.status == "infra_error"
+    assert (episode.usage.model_calls, episode.usage.prompt_tokens) == (3, 30)
+
+
+def test_an_environment_that_is_used_again_tells_of_its_last_episode_only() -> None:
+    episodes = collect_all(Metered, SeededAgent(), [("length-1", 0), ("length-2", 0)], concurrency=1)
+    assert [episode.usage.model_calls for episode in episodes] == [3, 4]

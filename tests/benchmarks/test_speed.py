@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from fogline.benchmarks.speed import contestants, imports, statements, suite, trivial
+from fogline.benchmarks.speed import contestants, imports, sales_dialogue, statements, suite, trivial
 from fogline.benchmarks.speed.report import Effort, Finding, SpeedReport, Target
 from fogline.benchmarks.speed.statements import Ground, StatementClass
 from fogline.benchmarks.speed.suite import BENCHMARKS, SpeedConfig, run_suite
@@ -37,10 +37,11 @@ CASES = {
         "geometric mean of the judged",
     },
     "text-step": {"step, Turn and info", "through the collector"},
+    "sales-dialogue": {"act mode", "text mode, the same words"},
     "import": {"time", "heavy packages loaded"},
     "waiting": {"256 × 10 ms awaited (step_async)", "256 × 10 ms in threads (blocking)"},
 }  # fmt: skip
-JUDGED = {"sql-step": 12, "sql-peer": 4, "text-step": 2, "import": 2, "waiting": 1}
+JUDGED = {"sql-step": 12, "sql-peer": 4, "text-step": 2, "sales-dialogue": 1, "import": 2, "waiting": 1}
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +197,15 @@ def test_the_trivial_environment_pays_each_turn_and_the_end() -> None:
     steps = [env.step(trivial.ACTION) for _ in range(3)]
     assert sum(step[1] for step in steps) == pytest.approx(3 * 0.1 + 1.0)
     assert [step[2] for step in steps] == [False, False, True]
+
+
+def test_the_two_modes_of_a_sales_call_play_the_same_turns_again_and_again() -> None:
+    script = sales_dialogue.Script(30)
+    assert 30 < script.turns <= 30 * 12
+    assert {script.play(mode) for mode in ("acts", "text", "acts")} == {script.turns}
+    script.turns += 1
+    with pytest.raises(MeasurementFailed, match="expected"):
+        script.play("text")
 
 
 @pytest.fixture

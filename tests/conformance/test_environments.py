@@ -43,6 +43,12 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"protocol": "files", "task": "III-21", "n_agents": 4, "drop": 0.2, "delay": 0.2, "max_rounds": 10},
         {"protocol": "broadcast", "task": "II-14", "reward": "team", "delivery": "pull", "max_rounds": 10},
     ],
+    "SalesDialogue-v0": [
+        {},
+        {"actions": "acts", "variant": "sceptical", "disclose_ai": False, "max_turns": 6},
+        {"session": "graded", "session_scale": 10.0, "turn_weights": {"identity": 0.0}, "claims_without_doing": 0.5},
+        {"actions": "acts", "common_random_numbers": True, "domain": ["gym-membership", "solar-panels"]},
+    ],
 }
 CASES = [(env_id, options) for env_id in ENV_IDS for options in OPTIONS.get(env_id, [{}])]
 SEEDS = (0, 7)
