@@ -80,7 +80,7 @@ def _run(config: ReproduceConfig) -> Results:
 def _show(config: ReproduceConfig, results: Results) -> None:
     from rich.text import Text
 
-    from fogline.benchmarks.reproduce.report import NOTHING, duration, figure
+    from fogline.benchmarks.reproduce.report import NOTHING, compared, duration
     from fogline.cli.tables import table
 
     right: dict[str, Any] = {"justify": "right", "no_wrap": True}
@@ -90,9 +90,9 @@ def _show(config: ReproduceConfig, results: Results) -> None:
             item.metric,
             item.arm,
             item.baseline,
-            figure(item.difference),
-            NOTHING if item.ci95 is None else f"{figure(item.ci95[0])} … {figure(item.ci95[1])}",
-            figure(item.margin),
+            compared(item, item.difference),
+            NOTHING if item.ci95 is None else f"{compared(item, item.ci95[0])} … {compared(item, item.ci95[1])}",
+            compared(item, item.margin),
             Text(item.verdict, style=_STYLES[item.verdict]),
         )
         for item in results.comparisons

@@ -161,18 +161,21 @@ class SpaceEncoder(SpaceObservations):
     Args:
         observation_space: See :class:`SpaceObservations`.
         action_space: See :class:`Choices`.
+        joint: Show all parts as one choice, so that a policy can make them depend on each other.
 
     Attributes:
         sizes: Number of choices of each independent part of an action.
         actions: Number of joint actions.
     """
 
-    def __init__(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
+    def __init__(
+        self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any], *, joint: bool = False
+    ) -> None:
         super().__init__(observation_space)
         self.choices = Choices(action_space)
         self._single = int(action_space.start) if isinstance(action_space, spaces.Discrete) else None
-        self.sizes = self.choices.sizes
         self.actions = self.choices.actions
+        self.sizes = (self.actions,) if joint else self.choices.sizes
 
     def action(self, view: SeatView, index: int) -> Any:
         """The space's action for joint index ``index``."""

@@ -24,6 +24,7 @@ def policy_for(
     hidden: Sequence[int] = (64, 64),
     critic: bool = False,
     normalise: bool = False,
+    joint: bool = False,
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
 ) -> CategoricalPolicy | GaussianPolicy:
@@ -35,6 +36,7 @@ def policy_for(
         hidden: Widths of the hidden layers.
         critic: Whether there is a critic.
         normalise: Whether observations are normalised by running statistics.
+        joint: One softmax over all joint choices of a discrete space instead of one for each part of it.
         dtype: Of the weights.
         seed: Decides the first weights.
 
@@ -47,7 +49,7 @@ def policy_for(
         return GaussianPolicy(
             encoder, action_space, hidden=hidden, critic=critic, normalise=normalise, dtype=dtype, seed=seed
         )
-    choices = SpaceEncoder(observation_space, action_space)
+    choices = SpaceEncoder(observation_space, action_space, joint=joint)
     return CategoricalPolicy(choices, hidden=hidden, critic=critic, normalise=normalise, dtype=dtype, seed=seed)
 
 

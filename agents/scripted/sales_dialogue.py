@@ -45,7 +45,7 @@ class Seller(ABC):
         domain: The product cards, as the environment's ``domain``; all bundled ones by default.
     """
 
-    name: ClassVar[str]
+    name: str
     text_only: ClassVar[bool] = False
     batch_size: int | None = None
 

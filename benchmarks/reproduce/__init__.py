@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fogline.benchmarks.reproduce.results import Findings, Results
 
 REPRODUCTIONS: Mapping[str, str] = {
+    "duca": "fogline.benchmarks.reproduce.duca:reproduce",
+    "duca-text": "fogline.benchmarks.reproduce.duca.text:reproduce",
     "learning-curves": "fogline.benchmarks.reproduce.learning_curves:reproduce",
     "silo-bench": "fogline.benchmarks.reproduce.silo_bench:reproduce",
     "silo-bench-learning": "fogline.benchmarks.reproduce.silo_bench.learning:reproduce",
@@ -77,7 +79,7 @@ def reproduce(config: ReproduceConfig, progress: Progress, command: str) -> Resu
         ConfigurationError: For a system that is not there.
     """
     from fogline.benchmarks.reproduce.cells import wall_clock, write_whole
-    from fogline.benchmarks.reproduce.report import markdown
+    from fogline.benchmarks.reproduce.report import markdown, plot_file
 
     check_choice("reproduction", config.name, REPRODUCTIONS)
     module, _, function = REPRODUCTIONS[config.name].partition(":")
@@ -88,7 +90,12 @@ def reproduce(config: ReproduceConfig, progress: Progress, command: str) -> Resu
     folder = config.results_folder
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / f"{config.name}.json", json.dumps(results.to_json(), indent=2, allow_nan=False) + "\n")
-    write_whole(folder / f"{config.name}.md", markdown(results))
+    write_whole(folder / f"{config.name}.md", markdown(results, config.name))
+    if results.plots:
+        from fogline.benchmarks.reproduce.plots import draw
+
+        for plot in results.plots:
+            draw(plot, results.curves, folder / plot_file(config.name, plot))
     return results
 
 

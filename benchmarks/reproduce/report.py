@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fogline.benchmarks.intervals import student_t
-from fogline.benchmarks.reproduce.results import Arm, Comparison, Curve, Published, Results
+from fogline.benchmarks.reproduce.results import Arm, Comparison, Curve, Plot, Results
 
 NOTHING = "–"
 _POINTS = 8
 """Most points of a curve that are shown; the JSON has all of them."""
 
 
-def markdown(results: Results) -> str:
-    """The page; every figure in it is one of the JSON's, or a mean of them."""
+def markdown(results: Results, name: str) -> str:
+    """The page ``NAME.md``; every figure in it is one of the JSON's, or a mean of them."""
     parts = [
         f"# {results.system}",
         results.claim,
@@ -24,12 +24,18 @@ def markdown(results: Results) -> str:
         *_section("Plan", _listed(results.plan)),
         *_section("Arms", _arms(results.arms)),
         *_section("Comparisons", _comparisons(results.comparisons)),
+        *_section("Plots", "\n\n".join(f"![{plot.title}]({plot_file(name, plot)})" for plot in results.plots)),
         *_section("Curves", "\n\n".join(_curves(results.curves))),
         *_section("Notes", "\n".join(f"- {note}" for note in results.notes)),
         *_section("Failures", "\n".join(f"- {item.arm}, seed {item.seed}: {item.error}" for item in results.failures)),
         *_section("How it was run", _made_by(results)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def plot_file(name: str, plot: Plot) -> str:
+    """Name of the picture."""
+    return f"{name}-{plot.name}.svg"
 
 
 def figure(value: float | None) -> str:
@@ -80,23 +86,31 @@ def _comparisons(comparisons: Sequence[Comparison]) -> str:
             item.metric,
             item.arm,
             item.baseline,
-            figure(item.difference),
-            NOTHING if item.ci95 is None else f"{figure(item.ci95[0])} … {figure(item.ci95[1])}",
-            figure(item.margin),
-            _published(item.paper),
+            compared(item, item.difference),
+            NOTHING if item.ci95 is None else f"{compared(item, item.ci95[0])} … {compared(item, item.ci95[1])}",
+            compared(item, item.margin),
+            _published(item),
             f"**{item.verdict}**",
         ]
         for item in comparisons
     ]
     explained = (
         "Differences are arm minus baseline, paired by seed. *Same direction*: the interval leaves 0 out on the "
-        "paper's side and the difference reaches the margin; *opposite*: the same on the other side; else *not shown*."
+        "paper's side and the difference reaches the margin; *opposite*: the same on the other side; else *not shown*. "
+        "*Not lower* is shown where the interval stays above minus the margin. Percentages are shares of the baseline."
     )
     return f"{_table(headings, rows)}\n\n{explained}"
 
 
-def _published(paper: Published) -> str:
-    number = "" if paper.difference is None else f" ({paper.difference:+g})"
+def compared(item: Comparison, value: float | None) -> str:
+    """A number of a comparison: a percentage where it is a share of the baseline."""
+    return f"{value:.1%}" if item.relative and value is not None else figure(value)
+
+
+def _published(item: Comparison) -> str:
+    paper = item.paper
+    unit = "+.2%" if item.relative else "+g"
+    number = "" if paper.difference is None else f" ({paper.difference:{unit}})"
     return f"{paper.direction}{number}" + (f", {paper.source}" if paper.source else "")
 
 

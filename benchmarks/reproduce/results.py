@@ -13,7 +13,7 @@ from fogline.benchmarks.reproduce.cells import CellResult
 from fogline.core.errors import ConfigurationError, check_choice
 
 Verdict = Literal["same direction", "not shown", "opposite"]
-Direction = Literal["higher", "lower"]
+Direction = Literal["higher", "lower", "not lower"]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -53,8 +53,8 @@ class Published(_Record):
     """What the paper reports of a comparison.
 
     Attributes:
-        direction: Whether the arm is said to be ``higher`` or ``lower`` than its baseline.
-        difference: Arm minus baseline as published, in the metric's unit; None where no figure is given.
+        direction: Whether the arm is said to be ``higher`` or ``lower`` than its baseline, or at least ``not lower``.
+        difference: Arm minus baseline as published, in the unit of the comparison; None where no figure is given.
         source: Table, figure or section.
     """
 
@@ -72,7 +72,9 @@ class Comparison(_Record):
         baseline: Whose value is taken off.
         difference: Mean of arm minus baseline over the seeds that both have; None without such a seed.
         ci95: Student's 95% interval of that mean; None for fewer than three seeds.
-        margin: Smallest absolute difference that counts, fixed before the run.
+        margin: Smallest absolute difference that counts, fixed before the run; of ``not lower``: the largest loss that
+            is accepted.
+        relative: Whether difference, interval and margin are shares of the baseline's mean over those seeds.
         paper: What is claimed.
         verdict: As :func:`verdict` says.
     """
@@ -83,6 +85,7 @@ class Comparison(_Record):
     difference: Number | None
     ci95: tuple[Number, Number] | None
     margin: Number = Field(ge=0)
+    relative: bool = False
     paper: Published
     verdict: Verdict
 
@@ -109,6 +112,26 @@ class Curve(_Record):
     high: tuple[Number | None, ...] = ()
 
 
+class Plot(_Record):
+    """Curves to draw in one picture, ``NAME-PLOT.svg`` beside the page.
+
+    Attributes:
+        name: Of the file's last part.
+        title: Above it.
+        metric: Of the curves that are drawn.
+        y_label: Along the upright axis.
+        arms: Whose curves; all that have the metric where empty.
+        logarithmic: Whether the other axis is.
+    """
+
+    name: str
+    title: str
+    metric: str
+    y_label: str
+    arms: tuple[str, ...] = ()
+    logarithmic: bool = False
+
+
 class Failure(_Record):
     """A cell that did not end well."""
 
@@ -129,6 +152,7 @@ class Findings(_Record):
         arms: What was measured.
         comparisons: What was compared.
         curves: How it went over the run.
+        plots: Which of the curves are drawn.
         failures: Cells without a result.
         notes: What a reader must know: deviations, what was tried where the claim is not shown.
     """
@@ -141,6 +165,7 @@ class Findings(_Record):
     arms: tuple[Arm, ...]
     comparisons: tuple[Comparison, ...]
     curves: tuple[Curve, ...] = ()
+    plots: tuple[Plot, ...] = ()
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -210,7 +235,14 @@ def curve_of(cells: Sequence[CellResult], arm: str, metric: str, x_label: str) -
 
 
 def compare(
-    arms: Sequence[Arm], metric: str, arm: str, baseline: str, *, paper: Published, margin: float = 0.0
+    arms: Sequence[Arm],
+    metric: str,
+    arm: str,
+    baseline: str,
+    *,
+    paper: Published,
+    margin: float = 0.0,
+    relative: bool = False,
 ) -> Comparison:
     """Compare two arms on one metric, seed by seed.
 
@@ -220,7 +252,9 @@ def compare(
         arm: Whose value is taken.
         baseline: Whose value is taken off.
         paper: What is claimed.
-        margin: Smallest absolute difference that counts, in the metric's unit.
+        margin: Smallest absolute difference that counts, in the metric's unit; see :class:`Comparison`.
+        relative: Divide difference, interval and margin's unit by the baseline's mean. Where that is 0 or negative
+            nothing can be said.
 
     Raises:
         ConfigurationError: For an arm or a metric that was not measured, or a negative margin.
@@ -232,7 +266,9 @@ def compare(
         check_choice(role, name, by_name)
         check_choice("metric", metric, by_name[name].metrics)
     ours, theirs = by_name[arm].known(metric), by_name[baseline].known(metric)
-    pairs = [value - theirs[seed] for seed, value in ours.items() if seed in theirs]
+    shared = [seed for seed in ours if seed in theirs]
+    unit = math.fsum(theirs[seed] for seed in shared) / max(len(shared), 1) if relative else 1.0
+    pairs = [(ours[seed] - theirs[seed]) / unit for seed in shared] if unit > 0 else []
     difference = math.fsum(pairs) / len(pairs) if pairs else None
     interval = student_t(pairs)
     return Comparison(
@@ -242,6 +278,7 @@ def compare(
         difference=difference,
         ci95=None if interval is None else (interval.low, interval.high),
         margin=margin,
+        relative=relative,
         paper=paper,
         verdict=verdict(difference, interval, margin, paper.direction),
     )
@@ -252,10 +289,14 @@ def verdict(difference: float | None, ci95: tuple[float, float] | None, margin: 
 
     With d and [l, h] the difference and its interval, signs turned where ``lower`` is claimed: ``same direction`` if
     l > 0 and d ≥ margin, ``opposite`` if h < 0 and d ≤ -margin, else ``not shown``; without an interval nothing is
-    shown.
+    shown. ``not lower`` is ``same direction`` if l ≥ -margin, ``opposite`` if h < -margin.
     """
     if difference is None or ci95 is None:
         return "not shown"
+    if direction == "not lower":
+        if ci95[0] >= -margin:
+            return "same direction"
+        return "opposite" if ci95[1] < -margin else "not shown"
     if direction == "lower":
         difference, ci95 = -difference, (-ci95[1], -ci95[0])
     low, high = ci95

@@ -220,7 +220,7 @@ def test_the_json_has_the_keys_of_the_design_in_their_order_and_reads_back() -> 
 
 
 def test_the_page_says_what_the_json_says() -> None:
-    page = markdown(results())
+    page = markdown(results(), "trust-sql")
     assert "| grpo | 3 | 0.2 (-0.0484 … 0.448) |" in page
     assert "| ex | a\\|b | grpo | 0.2 | 0.2 … 0.2 | 0.05 | higher (+0.125), Table 2 | **same direction** |" in page
     assert "- margins:\n  - ex: 0.05" in page

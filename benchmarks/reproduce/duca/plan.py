@@ -1,0 +1,240 @@
+"""The plan: arms, seeds, margins, tuning rules, budgets; committed before the full run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from fogline.benchmarks.reproduce.results import Direction, Published
+
+ENVIRONMENT = "SalesDialogue-v0"
+SUM = "GRPO-sum"
+HIAN = "HIAN"
+TUNED = f"{SUM}, tuned weight"
+SESSION_ONLY = "session only"
+TURN_TERMS = ("repetition", "identity", "fluency", "compliance", "format")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A method in a world.
+
+    Attributes:
+        recipe: Its name.
+        options: Settings of the recipe that differ from its defaults.
+        scale: S, what a conversion pays; the turn terms keep their weights.
+        turns_paid: Whether the turn terms are paid at all.
+        tuned_as: The arm whose learning rate it takes; its own where empty.
+    """
+
+    recipe: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    scale: float = 1.0
+    turns_paid: bool = True
+    tuned_as: str = ""
+
+
+def summed(scale: float) -> str:
+    """Name of the arm that adds both rewards up, a conversion paying ``scale``."""
+    return f"{SUM} S={scale:g}"
+
+
+def hian(scale: float) -> str:
+    """Name of the arm of HIAN in the same world."""
+    return f"{HIAN} S={scale:g}"
+
+
+SCALES = (1.0, 5.0, 10.0, 100.0)
+WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""Weights of the turn rewards that the honest rival is tuned over, a conversion paying 1."""
+
+# Every method is given the same surrogate, entropy bonus and divisor of the deviation.
+_SURROGATE: Mapping[str, Any] = {"clip_low": 0.2, "clip_high": 0.2, "entropy_coefficient": 0.01}
+_GRPO: Mapping[str, Any] = {**_SURROGATE, "aggregation": "token-mean", "ddof": 0}
+
+ARMS: Mapping[str, Arm] = {
+    **{hian(scale): Arm("duca", _SURROGATE, scale, tuned_as=hian(1.0)) for scale in SCALES},
+    SESSION_ONLY: Arm("grpo", _GRPO, turns_paid=False),
+    **{summed(scale): Arm("grpo", _GRPO, scale) for scale in SCALES},
+    "GDPO": Arm("gdpo", _SURROGATE),
+    "MT-GRPO": Arm("mt-grpo", _SURROGATE),
+    "PPO": Arm("ppo", {**_SURROGATE, "discount": 1.0}),
+}
+"""The arms whose settings are known before any run; the tuned rival joins them after the tuning."""
+
+
+def rival(weight: float) -> str:
+    """Name of a candidate for the tuned rival: turn rewards weigh ``weight`` times as much as a conversion's 1."""
+    return f"{SUM} λ={weight:g}"
+
+
+def rival_arm(weight: float) -> Arm:
+    """The candidate. GRPO ignores the common scale, so λ on the turns is 1/λ on the conversion."""
+    return Arm("grpo", _GRPO, 1.0 / weight)
+
+
+DEFAULT, UNDISCLOSED = "default", "undisclosed"
+UNSEEN = ("sceptical", "impulsive", "analytical")
+WORLDS: Mapping[str, Mapping[str, Any]] = {
+    DEFAULT: {},
+    **{variant: {"variant": variant} for variant in UNSEEN},
+    UNDISCLOSED: {"disclose_ai": False},
+}
+"""Where a trained policy is measured; it was trained in the first."""
+
+
+def metric(name: str, world: str = DEFAULT) -> str:
+    """A metric's name in the results: the world it was measured in stands behind it, unless it is the default."""
+    return name if world == DEFAULT else f"{name}, {world}"
+
+
+PAPER: Mapping[str, Any] = {
+    "name": "DuCA, arXiv 2603.01481, ACL 2026 Industry Track",
+    "setting": "an industrial sales agent and its own user simulator; absolute values are not published",
+    "conversion, relative to GRPO": "+6.82 %",
+    "inter-sentence repetition, relative to GRPO": "-82.28 %",
+    "identity detection, relative to GRPO": "-27.35 %",
+    "beside ours": "another environment, not comparable in size",
+}
+
+_NOT_LOWER = 0.02
+_LESS_REPETITION = 0.6
+_ABSTRACT = "abstract, relative to GRPO; another environment"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One comparison, with what counts and what is published."""
+
+    metric: str
+    arm: str
+    baseline: str
+    paper: Published
+    margin: float = 0.0
+    relative: bool = False
+
+
+def _against(arm: str, baseline: str, worlds: tuple[str, ...]) -> tuple[Claim, ...]:
+    claims: list[Claim] = []
+    for world in worlds:
+        claims += [
+            Claim(metric("conversion", world), arm, baseline, _paper("not lower"), _NOT_LOWER),
+            Claim(metric("conversion", world), arm, baseline, _paper("higher", 0.0682), relative=True),
+            Claim(metric("repetition", world), arm, baseline, _paper("lower", -0.8228), _LESS_REPETITION, True),
+            Claim(metric("detected", world), arm, baseline, _paper("lower", -0.2735), relative=True),
+        ]
+    return tuple(claims)
+
+
+def _paper(direction: Direction, difference: float | None = None) -> Published:
+    return Published(direction=direction, difference=difference, source=_ABSTRACT)
+
+
+CLAIMS: tuple[Claim, ...] = (
+    *(claim for scale in (1.0, 10.0) for claim in _against(hian(scale), summed(scale), (DEFAULT, *UNSEEN))),
+    *_against(hian(1.0), summed(1.0), (UNDISCLOSED,)),
+    *_against(hian(10.0), summed(10.0), (UNDISCLOSED,)),
+    *_against(hian(1.0), TUNED, (DEFAULT,)),
+    *(
+        claim
+        for baseline in (SESSION_ONLY, "GDPO", "MT-GRPO", "PPO")
+        for claim in _against(hian(1.0), baseline, (DEFAULT,))
+    ),
+)
+
+
+class Plan(BaseModel):
+    """Budgets; the full and the quick form differ in nothing else.
+
+    Attributes:
+        tasks_per_update: Customers of a batch.
+        group_size: Calls with each.
+        updates: Batches; the same for all arms, tuning included.
+        epochs: Passes over a batch.
+        minibatches: Steps of a pass.
+        hidden: Widths of the policy's layers.
+        imitation_samples: Calls of the scripted seller with each customer, for the warm start that all arms share.
+        imitation_epochs: Passes over them.
+        imitation_rate: Its learning rate.
+        domains: Products that are sold.
+        scenarios: Customers of each product, to train on and to measure on; no customer is in both.
+        test_samples: Calls with each customer that measures; actions are sampled, as in training.
+        seeds: Of the arms.
+        tuning_seeds: Of the choices.
+        learning_rates: Candidates.
+        weights: Candidates for the rival's weight.
+        worlds: Where policies are measured.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tasks_per_update: int = 16
+    group_size: int = 8
+    updates: int = 400
+    epochs: int = 2
+    minibatches: int = 2
+    hidden: tuple[int, ...] = (64, 64)
+    imitation_samples: int = 4
+    imitation_epochs: int = 16
+    imitation_rate: float = 3e-3
+    domains: tuple[str, ...] = ("gym-membership", "home-internet", "mobile-plan")
+    scenarios: int = 128
+    test_samples: int = 3
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7)
+    tuning_seeds: tuple[int, ...] = (100, 101)
+    learning_rates: tuple[float, ...] = (3e-3, 1e-2)
+    weights: tuple[float, ...] = WEIGHTS
+    worlds: tuple[str, ...] = tuple(WORLDS)
+
+    def environment(self, split: str, **keywords: Any) -> dict[str, Any]:
+        """Keywords of an environment in act mode."""
+        return {"actions": "acts", "domain": self.domains, "scenarios": self.scenarios, "split": split, **keywords}
+
+    def shapes(self) -> dict[str, Any]:
+        """What shapes a run; seeds and candidates do not."""
+        return self.model_dump(mode="json", exclude={"seeds", "tuning_seeds", "learning_rates", "weights"})
+
+    def stated(self) -> dict[str, Any]:
+        """Seeds, margins and rules in words."""
+        return {
+            "seeds": list(self.seeds),
+            "margins": {
+                "conversion": f"not lower: the 95% interval stays above -{_NOT_LOWER:.0%} (absolute)",
+                "repetition": f"at least {_LESS_REPETITION:.0%} lower, relative to the baseline's mean",
+                "detected": "lower: the interval leaves 0 out",
+            },
+            "tuning": (
+                f"the score is conversion - repetition - detected, measured on customers of the split 'validation' "
+                f"over seeds {list(self.tuning_seeds)} with the budget of the arms. Learning rate of each arm (HIAN "
+                f"once, at S=1) from {list(self.learning_rates)}; weight of the tuned rival from {list(self.weights)}, "
+                "each with its own best learning rate. Ties go to the smaller rate and weight. Before this plan, rates "
+                "of 1e-3 and 3e-2 were seen to be worse for HIAN and for GRPO-sum at S=10, budget, warm start and the "
+                "joint choice of act and wording were settled, and no run used a seed below 100 or a test customer but "
+                "to try the code"
+            ),
+            "budget": "equal updates, groups, group sizes, epochs and entropy bonus for all arms",
+        }
+
+
+FULL = Plan()
+QUICK = Plan(
+    updates=6,
+    domains=("mobile-plan",),
+    scenarios=24,
+    imitation_samples=2,
+    imitation_epochs=4,
+    test_samples=1,
+    seeds=(0,),
+    tuning_seeds=(100,),
+    learning_rates=(3e-3,),
+    weights=(1.0, 10.0),
+    worlds=(DEFAULT, "sceptical", UNDISCLOSED),
+)
+
+
+def tuned_arms() -> tuple[str, ...]:
+    """Arms whose learning rate is chosen."""
+    return tuple(dict.fromkeys(arm.tuned_as or name for name, arm in ARMS.items()))
