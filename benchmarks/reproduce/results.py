@@ -74,9 +74,9 @@ class Comparison(_Record):
         ci95: Student's 95% interval of that mean; None for fewer than three seeds.
         margin: Smallest absolute difference that counts, fixed before the run; of ``not lower``: the largest loss that
             is accepted.
-        relative: Whether difference, interval and margin are shares of the baseline's mean over those seeds.
         paper: What is claimed.
         verdict: As :func:`verdict` says.
+        relative: Whether difference, interval and margin are shares of the baseline's mean over those seeds.
     """
 
     metric: str
@@ -85,9 +85,9 @@ class Comparison(_Record):
     difference: Number | None
     ci95: tuple[Number, Number] | None
     margin: Number = Field(ge=0)
-    relative: bool = False
     paper: Published
     verdict: Verdict
+    relative: bool = False
 
 
 class Curve(_Record):

@@ -215,7 +215,8 @@ def test_the_json_has_the_keys_of_the_design_in_their_order_and_reads_back() -> 
     ]
     assert list(plain)[: len(named)] == named
     comparison = plain["comparisons"][0]
-    assert list(comparison) == ["metric", "arm", "baseline", "difference", "ci95", "margin", "paper", "verdict"]
+    keys = ["metric", "arm", "baseline", "difference", "ci95", "margin", "paper", "verdict", "relative"]
+    assert list(comparison) == keys
     assert Results.model_validate_json(json.dumps(plain, allow_nan=False)) == results()
 
 
@@ -233,3 +234,48 @@ def test_the_page_says_what_the_json_says() -> None:
 def test_figures_and_durations_are_short() -> None:
     assert [figure(value) for value in (None, 0.12345, 12345.6, -1.0)] == ["–", "0.123", "12,346", "-1"]
     assert [duration(value) for value in (5.4, 65, 7260)] == ["5 s", "1 min 5 s", "2 h 1 min"]
+
+
+@pytest.mark.parametrize(
+    ("ci95", "expected"),
+    [
+        ((-0.02, 0.5), "same direction"),
+        ((-0.021, 0.5), "not shown"),
+        ((-0.5, -0.02), "not shown"),
+        ((-0.5, -0.03), "opposite"),
+    ],
+)
+def test_not_lower_is_shown_where_the_interval_stays_above_minus_the_margin(
+    ci95: tuple[float, float], expected: Verdict
+) -> None:
+    assert verdict((ci95[0] + ci95[1]) / 2, ci95, 0.02, "not lower") == expected
+
+
+def test_relative_differences_are_shares_of_the_baselines_mean() -> None:
+    arms = [
+        Arm(name="a", seeds=(0, 1, 2), metrics={"x": (0.1, 0.2, 0.3), "zero": (0.1, 0.1, 0.1)}),
+        Arm(name="b", seeds=(0, 1, 2), metrics={"x": (0.3, 0.5, 0.7), "zero": (0.0, 0.0, 0.0)}),
+    ]
+    found = compare(arms, "x", "a", "b", paper=LOWER, margin=0.6, relative=True)
+    assert found.difference == pytest.approx(-0.6)
+    assert found.ci95 == pytest.approx(student_t([-0.4, -0.6, -0.8]))
+    assert found.verdict == "same direction"
+    nothing = compare(arms, "zero", "a", "b", paper=LOWER, relative=True)
+    assert (nothing.difference, nothing.ci95, nothing.verdict) == (None, None, "not shown")
+
+
+def test_a_picture_is_the_same_file_every_time_and_leaves_out_other_arms(tmp_path: Path) -> None:
+    from fogline.benchmarks.reproduce.plots import draw
+    from fogline.benchmarks.reproduce.results import Plot
+
+    curves = [
+        Curve(arm=arm, metric="m", x_label="updates", x=(1, 2), mean=(0.0, 1.0), low=(None, 0.5), high=(None, 1.5))
+        for arm in ("shown", "hidden")
+    ]
+    plot = Plot(name="p", title="Title", metric="m", y_label="share", arms=("shown",))
+    for name in ("one.svg", "two.svg"):
+        draw(plot, curves, tmp_path / name)
+    one, two = ((tmp_path / name).read_bytes() for name in ("one.svg", "two.svg"))
+    assert one == two
+    draw(plot.model_copy(update={"arms": ()}), curves, tmp_path / "all.svg")
+    assert (tmp_path / "all.svg").read_bytes() != one
