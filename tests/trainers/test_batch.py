@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fogline.agents.policies.policy import ROW_PREFIX, RowContext
 from fogline.core.episode import Episode, Failure, Turn
 from fogline.core.errors import ConfigurationError, DataError
+from fogline.core.rewards import RewardScheme
 from fogline.trainers.batch import Batch, TeacherRows, batch_of
 
 torch.set_num_threads(1)
@@ -208,11 +209,97 @@ def test_terms_are_by_name_and_0_where_a_turn_or_an_episode_has_none() -> None:
     assert {value.dtype for value in (*batch.turn.values(), *batch.session.values(), batch.old_logp)} == {torch.float64}
 
 
-def test_a_term_cannot_take_the_place_of_the_reward() -> None:
-    with pytest.raises(DataError, match="outcome term 'reward'"):
-        laid_out([episode([turn()], outcome={"reward": 9.0})])
-    with pytest.raises(DataError, match="turn term 'reward'"):
-        laid_out([episode([turn(terms={"reward": 9.0})])])
+@pytest.mark.parametrize("name", ["reward", "turns", "session_reward", "turn_reward"])
+def test_a_term_cannot_take_the_place_of_the_reward(name: str) -> None:
+    with pytest.raises(DataError, match=f"outcome term {name!r}"):
+        laid_out([episode([turn()], outcome={name: 9.0})])
+    with pytest.raises(DataError, match=f"turn term {name!r}"):
+        laid_out([episode([turn(terms={name: 9.0})])])
+
+
+# Two horizons
+
+
+SCHEME = RewardScheme(turn={"style": 0.5, "cost": -0.25, "unpaid": 0.0}, session={"won": 8.0})
+
+
+def spoken(seat: str = "agent", won: float = 0.0, **terms: float) -> Turn:
+    """A turn that is paid for its terms by :data:`SCHEME`, and for the session's outcome."""
+    return turn(reward=SCHEME.of_turn(terms) + SCHEME.of_session({"won": won}), seat=seat, terms=terms)
+
+
+def test_what_turns_paid_of_their_own_is_told_from_what_the_session_paid() -> None:
+    rows = [episode([spoken(style=-1.0), spoken(cost=2.0, unpaid=7.0, won=1.0)]), episode([spoken()])]
+    batch = laid_out(rows, scheme=SCHEME)
+    assert batch.turn["reward"].tolist() == [[-0.5, 7.5], [0.0, 0.0]]
+    assert batch.turn["turn_reward"].tolist() == [[-0.5, -0.5], [0.0, 0.0]]
+    assert batch.session["session_reward"].tolist() == [8.0, 0.0]
+    assert batch.reward.tolist() == [7.0, 0.0]
+    assert {name: values.tolist() for name, values in batch.paid.items()} == {
+        "style": [[-0.5, 0.0], [0.0, 0.0]],
+        "cost": [[0.0, -0.5], [0.0, 0.0]],
+    }, "every term that the scheme weighs"
+    assert batch.turn["cost"].tolist() == [[0.0, 2.0], [0.0, 0.0]], "terms stay as they were reported"
+    assert batch.turn["unpaid"].tolist() == [[0.0, 7.0], [0.0, 0.0]]
+
+
+def test_without_a_scheme_nothing_is_told_apart() -> None:
+    batch = laid_out([episode([spoken(style=-1.0, won=1.0)])])
+    assert "session_reward" not in batch.session and "turn_reward" not in batch.turn
+    assert not batch.paid
+
+
+def test_both_horizons_of_a_team_are_the_teams() -> None:
+    seats = ("a", "b")
+    turns = [spoken("a", style=-1.0), spoken("b", cost=1.0), spoken("a"), spoken("b", style=-3.0, won=1.0)]
+    own = laid_out([episode(turns, seats=seats)], scheme=SCHEME)
+    assert own.session["session_reward"].tolist() == [0.0, 8.0]
+    assert own.turn["turn_reward"].tolist() == [[-0.5, 0.0], [-0.25, -1.5]]
+    team = laid_out([episode(turns, seats=seats)], scheme=SCHEME, seat_reward="team")
+    assert team.session["session_reward"].tolist() == [8.0, 8.0]
+    assert team.turn["turn_reward"].tolist() == [[-0.75, -1.5]] * 2
+    assert team.paid["style"].tolist() == [[-0.5, -1.5]] * 2
+    assert team.paid["cost"].tolist() == [[-0.25, 0.0]] * 2
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.integers(-9, 9), st.integers(0, 9), st.booleans()), min_size=1, max_size=12
+    ),
+    st.sampled_from(["own", "team"]),
+)
+def test_both_horizons_add_up_to_the_reward(played: list[tuple[str, int, int, bool]], seat_reward: str) -> None:
+    turns = [spoken(seat, float(won), style=style / 10, cost=cost / 10) for seat, style, cost, won in played]
+    batch = laid_out(
+        [episode(turns, seats=("a", "b", "c"))], seat_reward=seat_reward, scheme=SCHEME, dtype=torch.float64
+    )
+    session, own = batch.session["session_reward"], batch.turn["turn_reward"]
+    torch.testing.assert_close(session + own.sum(1), batch.reward, rtol=0, atol=1e-12)
+    torch.testing.assert_close(batch.paid["style"] + batch.paid["cost"], own, rtol=0, atol=1e-12)
+    for row, seat in enumerate("abc"):
+        won = 8.0 * sum(over for name, _, _, over in played if name == seat or seat_reward == "team")
+        acts = any(name == seat for name, *_ in played)
+        assert float(session[row]) == pytest.approx(won if acts else 0.0, abs=1e-12)
+
+
+def test_sessions_that_earned_nothing_are_exactly_silent() -> None:
+    """0.1 + 0.2 - 0.3 would be 6e-17, and a group of such sessions a signal."""
+    scheme = RewardScheme(turn={"a": 0.1, "b": 0.2, "c": -0.3})
+    turns = [turn(reward=scheme.of_turn({name: 1.0}), terms={name: 1.0}) for name in "abc"]
+    batch = laid_out([episode(turns)], scheme=scheme, dtype=torch.float64)
+    assert batch.reward.item() != 0.0
+    assert batch.session["session_reward"].item() == 0.0
+
+
+def test_rows_that_failed_have_no_horizon_and_unknown_terms_are_refused() -> None:
+    bad = float("nan")
+    failed = episode([turn(reward=bad, terms={"style": bad})], status="env_error")
+    batch = laid_out([failed, episode([spoken(style=-1.0)])], scheme=SCHEME)
+    assert batch.session["session_reward"].tolist() == [0.0, 0.0]
+    assert batch.turn["turn_reward"].tolist() == [[0.0], [-0.5]]
+    assert batch.paid["style"].tolist() == [[0.0], [-0.5]]
+    with pytest.raises(ConfigurationError, match="turn term 'tone' has no weight"):
+        laid_out([episode([turn(terms={"tone": 1.0})])], scheme=SCHEME)
 
 
 # Tracks
@@ -309,7 +396,7 @@ def full(sizes: Sequence[tuple[int, int]]) -> Batch:
 
     rows = [
         episode(
-            [turn(range(read), [1 + index], float(index)) for index in range(turns)],
+            [turn(range(read), [1 + index], float(index), terms={"style": float(index)}) for index in range(turns)],
             f"t{number}",
             number,
             metrics={"schema_end_turn": 0},
@@ -317,7 +404,7 @@ def full(sizes: Sequence[tuple[int, int]]) -> Batch:
         )
         for number, (turns, read) in enumerate(sizes)
     ]
-    batch = laid_out(rows, notes)
+    batch = laid_out(rows, notes, scheme=SCHEME)
     shape = batch.tokens.shape
     tokens = torch.arange(batch.tokens.numel()).reshape(shape)
     teacher = TeacherRows(
@@ -377,7 +464,7 @@ def test_trimming_drops_padding_and_nothing_else(sizes: list[tuple[int, int]], d
     per_turn_or_row = {"turn_mask", "group", "task", "valid", "terminated", "truncated", "bootstrap"}
     after = tensors(trimmed)
     for name, tensor in tensors(picked).items():
-        whole = name in per_turn_or_row or name.startswith(("turn.", "session.", "context." + ROW_PREFIX))
+        whole = name in per_turn_or_row or name.startswith(("turn.", "session.", "paid.", "context." + ROW_PREFIX))
         assert torch.equal(after[name], tensor if whole else tensor[:, :length]), name
     again = trimmed.trimmed()
     assert again is trimmed

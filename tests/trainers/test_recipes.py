@@ -37,7 +37,7 @@ NAMES = [
     "ce-gppo",
     "aspo",
 ]
-NAMES += ["sapo", "gmpo", "dual-track-grpo"]
+NAMES += ["sapo", "gmpo", "dual-track-grpo", "duca", "gdpo", "mt-grpo"]
 PLAIN = LearnerConfig(max_gradient_norm=None, old_logp="sampler")
 """No bound on the gradient, and the sampler's log-probabilities as the old ones: ratios as the test sets them."""
 
@@ -92,6 +92,20 @@ def test_the_table_has_every_method_with_all_that_it_reads() -> None:
         ("dual-track-grpo", "clip_high", 0.28),
         ("dual-track-grpo", "aggregation", "seq-mean-token-mean"),
         ("dual-track-grpo", "kl_coefficient", 0.0),
+        ("duca", "session_weight", 1.0),
+        ("duca", "turn_weight", 1.0),
+        ("duca", "turn_discount", 0.0),
+        ("duca", "turn_scope", "turn_centre_batch_scale"),
+        ("duca", "rescale", True),
+        ("duca", "leave_one_out", False),
+        ("duca", "epsilon", 1e-6),
+        ("duca", "floor", 1e-8),
+        ("duca", "advantage_clip", 5.0),
+        ("duca", "clip_low", 0.2),
+        ("duca", "clip_high", 0.28),
+        ("duca", "aggregation", "token-mean"),
+        ("gdpo", "epsilon", 1e-4),
+        ("mt-grpo", "turn_weight", 1.0),
     ],
 )
 def test_defaults_are_those_of_the_papers(name: str, setting: str, value: object) -> None:
@@ -120,7 +134,17 @@ def test_ppo_with_another_advantage_needs_no_critic() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("grpo", 2), ("rloo", 2), ("dual-track-grpo", 2), ("reinforce", 1), ("ppo", 1)]
+    ("name", "size"),
+    [
+        ("grpo", 2),
+        ("rloo", 2),
+        ("dual-track-grpo", 2),
+        ("duca", 2),
+        ("gdpo", 2),
+        ("mt-grpo", 2),
+        ("reinforce", 1),
+        ("ppo", 1),
+    ],
 )
 def test_methods_that_compare_members_of_a_group_say_so(name: str, size: int) -> None:
     assert make_recipe(name).needs_groups == size

@@ -101,17 +101,18 @@ def _spreads(batch: Batch) -> Mapping[str, float]:
 
 def _gdpo(options: RecipeOptions) -> Assembly:
     def advantage(batch: Batch) -> Mapping[str, Tensor]:
-        live = live_turns(batch)
-        sums = {name: torch.where(live, turn, torch.zeros_like(turn)).sum(1) for name, turn in batch.paid.items()}
+        kept = comparable(batch)
+        live = live_turns(kept)
+        sums = {name: torch.where(live, turn, torch.zeros_like(turn)).sum(1) for name, turn in kept.paid.items()}
         row = gdpo(
-            {SESSION_REWARD: horizons(batch)[0], **sums},
+            {SESSION_REWARD: horizons(kept)[0], **sums},
             options.component_weights,
-            batch.group,
-            batch.valid,
+            kept.group,
+            kept.valid,
             ddof=options.ddof,
             epsilon=options.epsilon,
         )
-        return {"policy": spread(row, batch.policy_mask & batch.valid[:, None])}
+        return {"policy": spread(row, kept.policy_mask & kept.valid[:, None])}
 
     return advantage, (policy_term(options, clipped),)
 
