@@ -98,7 +98,7 @@ class TextPlan(BaseModel):
     domain: str = "mobile-plan"
     scenarios: int = 128
     imitation_samples: int = 8
-    imitation_epochs: int = 2
+    imitation_epochs: int = 10
     imitation_rows: int = 16
     imitation_rate: float = 3e-3
     vocabulary_size: int = 512
