@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -75,12 +76,13 @@ async def collect(
         raise ConfigurationError(f"kept with engine={engine.name!r}: environments are kept in this process only.")
     wanted = (Assignment(*task) for task in tasks if tuple(task) not in finished)
     if engine is None:
-        scheduler = Scheduler(env_factory, agent, wanted, concurrency, timeout_s, retries, kept)
-        async for episode in scheduler.run():
-            yield episode
+        episodes = Scheduler(env_factory, agent, wanted, concurrency, timeout_s, retries, kept).run()
     else:
         options = {"timeout_s": timeout_s, "retries": retries, "concurrency": min(concurrency, chunk)}
-        async for episode in _spread(engine, env_factory, agent, wanted, chunk, options):
+        episodes = _spread(engine, env_factory, agent, wanted, chunk, options)
+    # Closed here and now where the caller stops early: left to the event loop's end, environments would stay open.
+    async with aclosing(episodes):
+        async for episode in episodes:
             yield episode
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -98,6 +99,7 @@ class Voice:
         self._check = check
         self._extra = dict(extra or {})
         self._thread = LoopThread()
+        self._checking: asyncio.Task[SamplingReport] | None = None
 
     async def ready(self) -> None:
         """Check the server's sampling, once.
@@ -106,8 +108,13 @@ class Voice:
             SamplingIgnored: The server does not honour the temperature.
             ChatError: The server or the way to it failed.
         """
-        if self._check and self.sampling is None:
-            self.sampling = await check_sampling(self._model)
+        if not self._check or self.sampling is not None:
+            return
+        loop, checking = asyncio.get_running_loop(), self._checking
+        if checking is None or checking.done() or checking.get_loop() is not loop:
+            checking = self._checking = loop.create_task(check_sampling(self._model))
+        # Shielded: who gives up waiting does not take the answer from the others.
+        self.sampling = await asyncio.shield(checking)
 
     async def answer(self, messages: Sequence[Message], seed: int) -> ChatReply:
         """Ask the model."""
@@ -120,6 +127,10 @@ class Voice:
             extra=self._extra,
         )
         return await self._model.complete(request)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """State for another process: the check under way stays here."""
+        return {**self.__dict__, "_checking": None}
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Wait for ``coroutine`` in the voice's loop, from any thread, with or without a running loop."""

@@ -27,6 +27,10 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._finish: weakref.finalize[Any, Any] | None = None
 
+    def __reduce__(self) -> tuple[type[LoopThread], tuple[()]]:
+        """A copy, or one in another process, begins a loop of its own."""
+        return LoopThread, ()
+
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Wait for a coroutine; the calling thread may have a running loop, which then stands still."""
         future = self._submit(coroutine)

@@ -49,7 +49,8 @@ _NO_BUYER = (
     "You do not buy in this call. No argument, gift or pressure changes that: put the caller off, refuse or hang up, "
     "but never answer agree or complete, and never give status 1."
 )
-_MACHINE = " You have been told that an AI is calling."
+_TOLD = " You have been told that an AI is calling; where it seems to read from a script, answer accuse_ai."
+_UNTOLD = " Where the caller seems to be a machine, ask with ask_is_ai."
 _FORMAT = Tagged("ACT", "WORDS", "TOPIC", 0, 0, 0, 0, 0).text().replace(">0<", ">NUMBER<")
 
 _MANNERS: Mapping[str, str] = {
@@ -120,7 +121,7 @@ def play_rules(card: ProductCard, character: Character, *, disclosed: bool = Tru
         company=card.company,
         product=card.product,
         need=card.need,
-        machine=_MACHINE if disclosed else "",
+        machine=_TOLD if disclosed else _UNTOLD,
         buying=_BUYER.format(steps=steps) if character.is_buyer else _NO_BUYER,
         format=_FORMAT,
         acts=", ".join(CUSTOMER_ACTS),

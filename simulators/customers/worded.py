@@ -137,7 +137,7 @@ def worded_customer(
     model: ChatModel | Voice,
     variant: str = "default",
     disclosed: bool = True,
-    claims_without_doing: bool = False,
+    claims_without_doing: float = 0.0,
     **options: Any,
 ) -> WordedCustomer:
     """The customer of a scenario: rules decide, a model words.
@@ -149,7 +149,7 @@ def worded_customer(
             of an environment: a bare model gets one for each customer, with a check of its own.
         variant: The simulator that the scenario was drawn from.
         disclosed: Whether the call is opened with the words that an AI calls.
-        claims_without_doing: Whether customers report, by their persona's chance, steps that they have not done.
+        claims_without_doing: Chance that an average customer reports a step that it has not done, 0 to 1.
         options: ``most_words``, and keywords of ``Voice`` for a bare model.
     """
     (seeds,) = rng.spawn(1)

@@ -723,3 +723,24 @@ async def test_an_engine_reads_an_endless_iterator_no_further_than_needed() -> N
         async with aclosing(collect(CountEnv, SeededAgent(), endless(), engine, chunk=4)) as episodes:
             seen = [episode async for episode in _first(episodes, 10)]
     assert [episode.seed for episode in seen] == list(range(10))
+
+
+async def test_a_caller_that_stops_early_leaves_no_environment_open() -> None:
+    calls: Counter[str] = Counter()
+    waits = {"length-1": 0.0, "length-2": 60.0}
+
+    class Stopped(Exception):
+        pass
+
+    with pytest.raises(Stopped):
+        async with aclosing(
+            collect(
+                lambda: AsyncCountEnv(calls, waits),
+                SeededAgent(),
+                [("length-2", 0), ("length-1", 0), ("length-2", 1)],
+                concurrency=3,
+            )
+        ) as episodes:
+            async for _ in episodes:
+                raise Stopped
+    assert calls["closed"] == calls["made"] == 3

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
+import torch
 from hurried_seller import HurriedSeller
 from tokenizers import AddedToken
 
@@ -26,7 +27,7 @@ from fogline.simulators.customers.customer import Reply
 from fogline.simulators.customers.mind import mind_of
 from fogline.simulators.customers.modelled import RINGING, character_of, play_rules, shown
 from fogline.simulators.customers.rules import Decision
-from fogline.simulators.customers.scenarios import Scenario, make_rule_customer, task_ids
+from fogline.simulators.customers.scenarios import Scenario, make_rule_customer
 from fogline.simulators.customers.speech import Heard
 from fogline.simulators.customers.tags import Tagged
 from fogline.simulators.customers.worded import wording_request
@@ -121,7 +122,13 @@ def teach(folder: Path, lessons: Sequence[Lesson], *, epochs: int, rows: int) ->
     policy = CausalLMPolicy(tiny_causal_lm(tokenizer, layers=2, width=64, context=2048), tokenizer)
     told = [policy.transcribe(lesson.episode(str(number)), lesson.rules) for number, lesson in enumerate(lessons)]
     settings = LearnerConfig(learning_rate=6e-3, schedule="cosine", warmup=10)
-    log = fine_tune(policy, batch_of(told, policy), learner=settings, epochs=epochs, rows=rows)
+    threads = torch.get_num_threads()
+    # Two threads are no faster at this size, and far slower beside other work.
+    torch.set_num_threads(1)
+    try:
+        log = fine_tune(policy, batch_of(told, policy), learner=settings, epochs=epochs, rows=rows)
+    finally:
+        torch.set_num_threads(threads)
     # The server samples, whatever temperature is asked for, only where the checkpoint says that it may.
     policy.model.generation_config.do_sample = True
     policy.save(folder)

@@ -320,7 +320,8 @@ def test_the_rules_tell_who_is_played_and_no_more_of_the_product_than_a_customer
     card, start = scenario.card, scenario.start
     rules = play_rules(card, character_of(start, card), disclosed=disclosed)
     assert card.company in rules and card.product in rules and str(start.age) in rules
-    assert ("AI is calling" in rules) == disclosed
+    assert ("AI is calling" in rules) == ("answer accuse_ai" in rules) == disclosed
+    assert ("ask with ask_is_ai" in rules) != disclosed
     assert ("do not buy" in rules) != start.is_buyer
     assert not any(fact.text in rules for fact in card.facts)
     assert not any(answer in rules for answer in card.answers.values())

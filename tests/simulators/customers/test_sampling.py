@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,32 @@ def test_a_voice_asks_once_and_remembers() -> None:
     asyncio.run(run())
     assert len(model.requests) == 7
     assert voice.sampling == SamplingReport("None", 4, 4, True)
+
+
+def test_customers_who_begin_together_wait_for_one_check() -> None:
+    model = ScriptedModel(lambda request: f"{request.seed}", delay_s=0.01)
+    voice = Voice(model)
+
+    async def run() -> None:
+        impatient = asyncio.ensure_future(voice.ready())
+        others = [asyncio.ensure_future(voice.ready()) for _ in range(9)]
+        await asyncio.sleep(0)
+        impatient.cancel()
+        await asyncio.gather(*others)
+
+    asyncio.run(run())
+    assert len(model.requests) == 7
+    assert voice.sampling is not None
+
+
+def test_a_voice_travels_to_another_process_without_its_thread() -> None:
+    voice = Voice(OpenAIChatModel("m", base_url="http://127.0.0.1:9/v1"), temperature=0.25)
+    voice.run(asyncio.sleep(0))
+    copy = pickle.loads(pickle.dumps(voice))
+    assert (copy.name, copy.temperature, copy.sampling) == ("m", 0.25, None)
+    assert copy.run(asyncio.sleep(0, "here")) == "here"
+    voice.close()
+    copy.close()
 
 
 def test_a_voice_that_failed_the_check_fails_it_again() -> None:
