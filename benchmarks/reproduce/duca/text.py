@@ -95,15 +95,15 @@ class TextPlan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    domain: str = "mobile-plan"
+    domain: str = "gym-membership"
     scenarios: int = 128
     imitation_samples: int = 8
-    imitation_epochs: int = 10
+    imitation_epochs: int = 12
     imitation_rows: int = 16
     imitation_rate: float = 3e-3
-    vocabulary_size: int = 512
+    vocabulary_size: int = 768
     max_context: int = 1024
-    max_new_tokens: int = 40
+    max_new_tokens: int = 64
     tasks_per_update: int = 8
     group_size: int = 8
     updates: int = 40
