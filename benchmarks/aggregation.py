@@ -194,6 +194,7 @@ class _Reader:
         self._tasks = list(dict.fromkeys(task_ids))
         self._order = {seed: index for index, seed in enumerate(seeds)}
         self._samples: dict[str, dict[int, _Sample]] = {task_id: {} for task_id in self._tasks}
+        self._lost: dict[str, dict[int, dict[str, float | None]]] = {task_id: {} for task_id in self._tasks}
         self._found: dict[str, Measure] = {measure.name: measure for measure in suite.measures}
         self._statuses: Counter[str] = Counter()
         self._classes: Counter[str] = Counter()
@@ -217,6 +218,9 @@ class _Reader:
             self._examples.setdefault(kind, episode.failure.message)
         if not episode.scored:
             self._unscored += 1
+            self._lost[episode.task_id][order] = {
+                name: measure.of(episode) for name, measure in self._found.items() if measure.of_unscored
+            }
             return
         samples[order] = self._sample(episode)
         if self._suite.outcome_class is not None:
@@ -230,7 +234,8 @@ class _Reader:
                 if name not in self._found and isinstance(value, (bool, int, float)):
                     self._found[name] = _discovered(name, isinstance(value, bool))
         values = {name: measure.of(episode) for name, measure in self._found.items()}
-        groups = {by: str(episode.metrics[by]) for by in self._suite.groups if by in episode.metrics}
+        known = episode.metrics if self._suite.strata is None else {**episode.metrics, **self._suite.strata(episode)}
+        groups = {by: str(known[by]) for by in self._suite.groups if by in known}
         return _Sample(values, episode.metrics.get("answer_key"), groups)
 
     def summary(self) -> Summary:
@@ -315,7 +320,9 @@ class _Reader:
         ]
 
     def _values(self, measure: Measure, task_id: str) -> list[float]:
-        values = (sample.values.get(measure.name) for sample in self._in_order(task_id))
+        values = [sample.values.get(measure.name) for sample in self._in_order(task_id)]
+        if measure.of_unscored:
+            values += [lost.get(measure.name) for lost in self._lost[task_id].values()]
         return [value for value in values if value is not None]
 
     def _in_order(self, task_id: str) -> list[_Sample]:

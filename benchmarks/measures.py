@@ -22,6 +22,7 @@ class Measure:
         kind: ``"success"`` (0 or 1, Pass@k makes sense of it), ``"share"`` (0 or 1) or ``"number"``.
         of: Reads it off a scored episode; None where it does not apply, which leaves the episode out.
         percent: Whether tables show it in percent.
+        of_unscored: Whether it is read off episodes without a score, too: how often the world failed.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Measure:
     kind: Kind
     of: Callable[[Episode], float | None]
     percent: bool = False
+    of_unscored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,11 @@ class Suite:
 
     Attributes:
         measures: In the order of the report; the first one of kind ``"success"`` heads every breakdown.
-        groups: Keys of ``metrics`` to break results down by.
+        groups: What to break results down by: keys of ``metrics``, or of what ``strata`` gives.
         outcome_class: Sorts a scored episode into one of some exclusive classes; None for no such table.
         incidents: Names of what went against the rules, one entry an occurrence.
         discover: Whether further numbers among ``metrics`` are measures, too.
+        strata: Finds out what an episode does not say of its task: properties that were hidden from whoever played.
     """
 
     measures: tuple[Measure, ...]
@@ -48,6 +51,7 @@ class Suite:
     outcome_class: Callable[[Episode], str] | None = None
     incidents: Callable[[Episode], tuple[str, ...]] | None = None
     discover: bool = False
+    strata: Callable[[Episode], Mapping[str, str]] | None = None
 
 
 REWARD = Measure("reward", "Reward", "number", lambda episode: episode.reward)
@@ -63,7 +67,10 @@ MALFORMED = Measure(
 GENERAL = Suite((REWARD, TURNS, MALFORMED), discover=True)
 """For environments without a suite of their own: reward, turns, and every number among ``metrics``."""
 
-_SUITES = {"TrustSQL-v0": "fogline.benchmarks.text_to_sql"}
+_SUITES = {
+    "TrustSQL-v0": "fogline.benchmarks.text_to_sql",
+    "SalesDialogue-v0": "fogline.benchmarks.sales_dialogue",
+}
 
 
 def suite_of(env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Suite:
@@ -73,6 +80,9 @@ def suite_of(env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Suite:
 
 
 def suite_module(env_id: str) -> Any:
-    """The module with ``suite``, ``fingerprint`` and ``rescore_cell`` of an environment; None where it has none."""
+    """The module with ``suite`` and ``fingerprint`` of an environment; None where it has none.
+
+    One whose episodes can be scored again has ``judge``, too.
+    """
     name = _SUITES.get(env_id)
     return None if name is None else import_module(name)

@@ -136,11 +136,15 @@ def _choose(store: RunStore, run_id: str | None) -> tuple[RunRecord, list[CellRe
     if run_id is not None and run_id not in runs:
         raise ConfigurationError(f"run={run_id!r} is not in the store.{suggestion(run_id, runs)}")
     for candidate in [run_id] if run_id is not None else reversed(runs):
-        cells = [cell for cell in store.cells(candidate) if suite_module(str(cell.config.get("env"))) is not None]
+        cells = [cell for cell in store.cells(candidate) if _can_judge(str(cell.config.get("env")))]
         if cells:
             return runs[candidate], cells
     which = "no run of the store" if run_id is None else f"run={run_id!r}"
     raise ConfigurationError(f"{which} has episodes that can be scored again: expected a run of TrustSQL-v0.")
+
+
+def _can_judge(env_id: str) -> bool:
+    return hasattr(suite_module(env_id), "judge")
 
 
 def _rescore_cell(

@@ -27,10 +27,11 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("sft", "fogline.cli.sft:sft"),
     ("recipes", "fogline.cli.recipes:recipes"),
     ("reproduce", "fogline.cli.reproduce:reproduce"),
+    ("customers", "fogline.cli.customers:customers"),
     ("export", "fogline.cli.export:export"),
     ("bench", "fogline.cli.bench:bench"),
 )
-"""Name of each command and where its function is; a new command adds its line."""
+"""Name of each command and where its function is, or its group of commands; a new command adds its line."""
 
 INTERRUPTED = 130
 _BAD_USAGE = (ConfigurationError, DataError, MissingDependencyError)
@@ -85,8 +86,12 @@ def main(
 
 
 def _register(name: str, path: str) -> None:
-    module, _, function = path.partition(":")
-    app.command(name)(getattr(import_module(module), function))
+    module, _, attribute = path.partition(":")
+    found = getattr(import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        app.add_typer(found, name=name)
+    else:
+        app.command(name)(found)
 
 
 for _name, _path in COMMANDS:

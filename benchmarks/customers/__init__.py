@@ -1,0 +1,1 @@
+"""The simulated customer, validated: what has to hold of it before conversions measured on it mean anything."""
