@@ -53,7 +53,8 @@ class RecipeOptions(BaseModel):
         schema_term: Session term that the schema track reads.
         session_weight: w_s of DuCA: weight of the session's advantage.
         turn_weight: w_t of DuCA, and λ of MT-GRPO: weight of the turns' advantage.
-        turn_discount: γ_T of turn returns; 0 leaves every turn to answer for itself.
+        turn_discount: γ_T of turn returns; 0 leaves every turn to answer for itself, which says nothing about how long
+            a session should be, and reaches no earlier turn where the environment pays by turns alone.
         turn_scope: Who is compared with whom: the same turn of a group (``group_turn``), all turns of a ``group`` or
             of the ``batch``, or the mean of the same turn of a group with one deviation over the batch.
         rescale: Whether the fused advantage is divided by √(w_s² + w_t²); ``batch`` whitens it over the batch.
