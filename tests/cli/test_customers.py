@@ -42,7 +42,7 @@ def test_a_report_is_written_and_shown(invoke: Invoke, tmp_path: Path) -> None:
     assert f"Written: {tmp_path / 'customers-analytical.md'}" in result.stdout
     written = json.loads((tmp_path / "customers-analytical.json").read_text())
     assert written["config"]["variant"] == "analytical"
-    assert written["command"].startswith("fogline ")
+    assert written["command"].startswith("fogline")
     assert {item["verdict"] for item in written["checks"]} <= {"holds", "does not hold", "cannot say"}
 
 
