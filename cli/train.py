@@ -83,9 +83,12 @@ def train(
     processes = Processes()
     if dry_run:
         _estimate(settings, processes, as_json)
+        processes.close()
         return
     report = _run(settings, processes)
-    if processes.main:
+    main = processes.main
+    processes.close()
+    if main:
         _show(settings, report, as_json)
 
 

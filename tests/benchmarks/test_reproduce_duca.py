@@ -17,8 +17,9 @@ from fogline.benchmarks.reproduce.duca.plan import (
     CLAIMS,
     ENVIRONMENT,
     FULL,
+    HEADLINE,
+    HIAN_SCALES,
     QUICK,
-    SCALES,
     SESSION_ONLY,
     TUNED,
     UNSEEN,
@@ -46,6 +47,7 @@ MINIATURE = Plan(
     scenarios=4,
     test_samples=1,
     seeds=(0,),
+    headline_seeds=(),
     tuning_seeds=(100,),
     learning_rates=(1e-3,),
     weights=(0.1, 10.0),
@@ -67,7 +69,7 @@ def test_every_arm_is_a_recipe_and_every_claim_is_about_arms_and_worlds() -> Non
     }  # fmt: skip
     assert {claim.arm for claim in CLAIMS} | {claim.baseline for claim in CLAIMS} <= {*ARMS, TUNED}
     assert {claim.metric.partition(", ")[2] or "default" for claim in CLAIMS} <= set(WORLDS)
-    assert set(tuned_arms()) == set(ARMS) - {hian(scale) for scale in SCALES[1:]}
+    assert set(tuned_arms()) == set(ARMS) - {hian(scale) for scale in HIAN_SCALES[1:]}
 
 
 def test_both_headline_scales_are_judged_on_two_variants_that_nobody_was_trained_on_and_on_the_tuned_rival() -> None:
@@ -85,7 +87,8 @@ def test_both_headline_scales_are_judged_on_two_variants_that_nobody_was_trained
 
 def test_seeds_are_enough_and_tuning_uses_others() -> None:
     assert len(FULL.seeds) >= 8
-    assert not set(FULL.seeds) & set(FULL.tuning_seeds)
+    assert not {*FULL.seeds, *FULL.headline_seeds} & set(FULL.tuning_seeds)
+    assert all(len(set(FULL.seeds_of(arm))) == 16 for arm in HEADLINE) and set(HEADLINE) <= set(ARMS)
     assert not set(QUICK.seeds) & set(QUICK.tuning_seeds)
     assert not set(text.FULL.seeds) & set(text.FULL.tuning_seeds)
     assert len(text.FULL.seeds) >= 5

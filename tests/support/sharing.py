@@ -25,9 +25,8 @@ UPDATES = 20
 METHODS = ("grpo", "ppo", "dual-track-grpo")
 
 
-def updates(folder: Path) -> None:
+def updates(folder: Path, processes: Processes) -> None:
     """Twenty updates on a recorded sequence of batches, in float64; weights and logs by method."""
-    processes = Processes()
     found: dict[str, Any] = {"processes": processes.count}
     for method in METHODS:
         # A part of the weights has no gradient under grpo: an optimiser with weight decay must leave it alone.
@@ -51,7 +50,7 @@ def updates(folder: Path) -> None:
         torch.save(found, folder / "updates.pt")
 
 
-def trainer(folder: Path) -> None:
+def trainer(folder: Path, processes: Processes) -> None:
     """A whole run of two updates: playing, learning, measuring, saving."""
     world = digits(length=2, tasks=("a", "b", "c"))
     config = TrainConfig(
@@ -64,7 +63,14 @@ def trainer(folder: Path) -> None:
         out=str(folder / "run"),
     )
     policy = policy_for(world, hidden=(8,), dtype=torch.float64)
-    run = Trainer(policy, make_recipe("grpo"), config, lambda: digits(length=2, tasks=("a", "b", "c")), world.task_ids)
+    run = Trainer(
+        policy,
+        make_recipe("grpo"),
+        config,
+        lambda: digits(length=2, tasks=("a", "b", "c")),
+        world.task_ids,
+        processes=processes,
+    )
     rows = run.train()
     state = {"rows": rows, "statistics": run.state()["statistics"], "rank": run.processes.rank}
     (folder / f"trainer-{run.processes.rank}.json").write_text(json.dumps(state))
@@ -94,4 +100,6 @@ def launch(what: str, folder: Path, count: int = 2, timeout: float = 240) -> Non
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    {"updates": updates, "trainer": trainer}[sys.argv[1]](Path(sys.argv[2]))
+    together = Processes()
+    {"updates": updates, "trainer": trainer}[sys.argv[1]](Path(sys.argv[2]), together)
+    together.close()

@@ -27,13 +27,14 @@ def test_alone_everything_is_trivial() -> None:
     assert alone.add(rows) is rows
     assert alone.gather([1, 2]) == [1, 2]
     alone.wait()
+    alone.close()
 
 
 def test_twenty_updates_are_the_same_in_two_processes(tmp_path: Path) -> None:
     """Recorded batches with ragged groups and aborted rows, micro-batches, float64."""
     launch("updates", tmp_path)
     shared = torch.load(tmp_path / "updates.pt", weights_only=True)
-    updates(tmp_path)
+    updates(tmp_path, Processes())
     alone = torch.load(tmp_path / "updates.pt", weights_only=True)
     assert (shared.pop("processes"), alone.pop("processes")) == (2, 1)
     assert set(alone) == {*METHODS, "one row"}
@@ -51,7 +52,7 @@ def test_a_whole_run_is_the_same_in_two_processes(tmp_path: Path) -> None:
     two.mkdir()
     one.mkdir()
     launch("trainer", two)
-    trainer(one)
+    trainer(one, Processes())
     expected = json.loads((one / "trainer-0.json").read_text())
     for rank in range(2):
         found = json.loads((two / f"trainer-{rank}.json").read_text())

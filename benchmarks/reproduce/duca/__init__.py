@@ -59,10 +59,10 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
     """
     plan = QUICK if config.quick else FULL
     if config.seeds:
-        plan = plan.model_copy(update={"seeds": config.seeds})
+        plan = plan.model_copy(update={"seeds": config.seeds, "headline_seeds": ()})
     chosen, scores = _tuned(plan, config, progress)
     cells = run_cells(
-        [Cell(name, seed) for name in chosen for seed in plan.seeds],
+        [Cell(name, seed) for name in chosen for seed in plan.seeds_of(name)],
         partial(train_arm, plan, chosen),
         config.cells_folder / "arms",
         config={**plan.shapes(), "arms": _all_described(chosen)},

@@ -48,7 +48,11 @@ def hian(scale: float) -> str:
 
 
 SCALES = (1.0, 5.0, 10.0, 100.0)
-WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+HIAN_SCALES = (1.0, 10.0, 100.0)
+"""HIAN does not see the scale but through rounding; these show it."""
+HEADLINE = tuple(name_of(scale) for scale in (1.0, 10.0) for name_of in (hian, summed))
+"""Arms that the headline compares, which get more seeds."""
+WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Weights of the turn rewards that the honest rival is tuned over, a conversion paying 1."""
 
 # Every method is given the same surrogate, entropy bonus and divisor of the deviation.
@@ -56,7 +60,7 @@ _SURROGATE: Mapping[str, Any] = {"clip_low": 0.2, "clip_high": 0.2, "entropy_coe
 _GRPO: Mapping[str, Any] = {**_SURROGATE, "aggregation": "token-mean", "ddof": 0}
 
 ARMS: Mapping[str, Arm] = {
-    **{hian(scale): Arm("duca", _SURROGATE, scale, tuned_as=hian(1.0)) for scale in SCALES},
+    **{hian(scale): Arm("duca", _SURROGATE, scale, tuned_as=hian(1.0)) for scale in HIAN_SCALES},
     SESSION_ONLY: Arm("grpo", _GRPO, turns_paid=False),
     **{summed(scale): Arm("grpo", _GRPO, scale) for scale in SCALES},
     "GDPO": Arm("gdpo", _SURROGATE),
@@ -68,7 +72,7 @@ ARMS: Mapping[str, Arm] = {
 
 def rival(weight: float) -> str:
     """Name of a candidate for the tuned rival: turn rewards weigh ``weight`` times as much as a conversion's 1."""
-    return f"{SUM} λ={weight:g}"
+    return summed(1.0 / weight) if summed(1.0 / weight) in ARMS else f"{SUM} λ={weight:g}"
 
 
 def rival_arm(weight: float) -> Arm:
@@ -163,6 +167,7 @@ class Plan(BaseModel):
         scenarios: Customers of each product, to train on and to measure on; no customer is in both.
         test_samples: Calls with each customer that measures; actions are sampled, as in training.
         seeds: Of the arms.
+        headline_seeds: Further seeds, of the arms that the headline compares.
         tuning_seeds: Of the choices.
         learning_rates: Candidates.
         weights: Candidates for the rival's weight.
@@ -182,12 +187,17 @@ class Plan(BaseModel):
     imitation_rate: float = 3e-3
     domains: tuple[str, ...] = ("gym-membership", "home-internet", "mobile-plan")
     scenarios: int = 128
-    test_samples: int = 3
+    test_samples: int = 6
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7)
+    headline_seeds: tuple[int, ...] = (8, 9, 10, 11, 12, 13, 14, 15)
     tuning_seeds: tuple[int, ...] = (100, 101)
     learning_rates: tuple[float, ...] = (3e-3, 1e-2)
     weights: tuple[float, ...] = WEIGHTS
     worlds: tuple[str, ...] = tuple(WORLDS)
+
+    def seeds_of(self, arm: str) -> tuple[int, ...]:
+        """Seeds of an arm."""
+        return self.seeds + self.headline_seeds if arm in HEADLINE else self.seeds
 
     def environment(self, split: str, **keywords: Any) -> dict[str, Any]:
         """Keywords of an environment in act mode."""
@@ -195,12 +205,15 @@ class Plan(BaseModel):
 
     def shapes(self) -> dict[str, Any]:
         """What shapes a run; seeds and candidates do not."""
-        return self.model_dump(mode="json", exclude={"seeds", "tuning_seeds", "learning_rates", "weights"})
+        return self.model_dump(
+            mode="json", exclude={"seeds", "headline_seeds", "tuning_seeds", "learning_rates", "weights"}
+        )
 
     def stated(self) -> dict[str, Any]:
         """Seeds, margins and rules in words."""
         return {
             "seeds": list(self.seeds),
+            "headline_seeds": f"{list(self.headline_seeds)} besides, for {', '.join(HEADLINE)}",
             "margins": {
                 "conversion": f"not lower: the 95% interval stays above -{_NOT_LOWER:.0%} (absolute)",
                 "repetition": f"at least {_LESS_REPETITION:.0%} lower, relative to the baseline's mean",
@@ -228,6 +241,7 @@ QUICK = Plan(
     imitation_epochs=4,
     test_samples=1,
     seeds=(0,),
+    headline_seeds=(),
     tuning_seeds=(100,),
     learning_rates=(3e-3,),
     weights=(1.0, 10.0),
