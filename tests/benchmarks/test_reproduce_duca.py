@@ -28,11 +28,12 @@ from fogline.benchmarks.reproduce.duca.plan import (
     Plan,
     hian,
     rival_arm,
+    scoped,
     summed,
-    tuned_arms,
 )
 from fogline.benchmarks.reproduce.duca.training import SILENCED, train_arm
 from fogline.core.rewards import RewardScheme
+from fogline.trainers.hian import SCOPES
 from fogline.trainers.recipes import make_recipe
 
 torch.set_num_threads(1)
@@ -67,9 +68,10 @@ def test_every_arm_is_a_recipe_and_every_claim_is_about_arms_and_worlds() -> Non
     assert {make_recipe(arm.recipe, **arm.options).name for arm in ARMS.values()} == {
         "duca", "grpo", "gdpo", "mt-grpo", "ppo",
     }  # fmt: skip
-    assert {claim.arm for claim in CLAIMS} | {claim.baseline for claim in CLAIMS} <= {*ARMS, TUNED}
+    known = {*ARMS, TUNED, *map(hian, HIAN_SCALES)}
+    assert {claim.arm for claim in CLAIMS} | {claim.baseline for claim in CLAIMS} <= known
     assert {claim.metric.partition(", ")[2] or "default" for claim in CLAIMS} <= set(WORLDS)
-    assert set(tuned_arms()) == set(ARMS) - {hian(scale) for scale in HIAN_SCALES[1:]}
+    assert {ARMS[scoped(scope)].options["turn_scope"] for scope in SCOPES} == set(SCOPES)
 
 
 def test_both_headline_scales_are_judged_on_two_variants_that_nobody_was_trained_on_and_on_the_tuned_rival() -> None:
@@ -88,7 +90,7 @@ def test_both_headline_scales_are_judged_on_two_variants_that_nobody_was_trained
 def test_seeds_are_enough_and_tuning_uses_others() -> None:
     assert len(FULL.seeds) >= 8
     assert not {*FULL.seeds, *FULL.headline_seeds} & set(FULL.tuning_seeds)
-    assert all(len(set(FULL.seeds_of(arm))) == 16 for arm in HEADLINE) and set(HEADLINE) <= set(ARMS)
+    assert all(len(set(FULL.seeds_of(arm))) == 16 for arm in HEADLINE)
     assert not set(QUICK.seeds) & set(QUICK.tuning_seeds)
     assert not set(text.FULL.seeds) & set(text.FULL.tuning_seeds)
     assert len(text.FULL.seeds) >= 5
@@ -109,7 +111,7 @@ def test_the_session_only_arm_is_paid_nothing_for_turns() -> None:
     assert set(silenced.turn.values()) == {0.0} and silenced.session["conversion"] == 1.0
 
 
-@pytest.mark.parametrize("name", [hian(10.0), SESSION_ONLY, summed(10.0), "GDPO", "MT-GRPO", "PPO"])
+@pytest.mark.parametrize("name", [scoped("group"), SESSION_ONLY, summed(10.0), "GDPO", "MT-GRPO", "PPO"])
 def test_a_miniature_of_every_kind_of_arm_trains_and_is_measured_in_every_world(name: str) -> None:
     found = train_arm(MINIATURE, {name: (ARMS[name], 1e-3)}, Cell(name, 0))
     for world in ("", ", undisclosed"):
@@ -120,8 +122,8 @@ def test_a_miniature_of_every_kind_of_arm_trains_and_is_measured_in_every_world(
 
 
 def test_the_same_cell_gives_the_same_result() -> None:
-    settings = {hian(1.0): (ARMS[hian(1.0)], 1e-3)}
-    one, two = (dict(train_arm(MINIATURE, settings, Cell(hian(1.0), 0))["metrics"]) for _ in range(2))
+    name = scoped("batch")
+    one, two = (dict(train_arm(MINIATURE, {name: (ARMS[name], 1e-3)}, Cell(name, 0))["metrics"]) for _ in range(2))
     del one["train_s"], two["train_s"]
     assert one == two
 
@@ -131,7 +133,7 @@ def test_a_miniature_ends_in_verdicts_curves_and_pictures(tmp_path: Path, monkey
     monkeypatch.setattr(experiment, "run_cells", _in_this_process)
     config = ReproduceConfig(name="duca", quick=True, out=str(tmp_path), runs=str(tmp_path / "runs"))
     results = reproduce(config, lambda *_: None, "test")
-    assert {arm.name for arm in results.arms} == {*ARMS, TUNED}
+    assert {arm.name for arm in results.arms} | set(map(scoped, SCOPES)) == {*ARMS, TUNED, *map(hian, HIAN_SCALES)}
     assert all(comparison.verdict == "not shown" for comparison in results.comparisons)
     page = (tmp_path / "duca.md").read_text()
     for plot in results.plots:

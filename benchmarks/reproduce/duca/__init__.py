@@ -7,6 +7,7 @@ customers of their own; then the arms of the plan; then verdicts, beside the pap
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from statistics import fmean
 
@@ -18,6 +19,7 @@ from fogline.benchmarks.reproduce.duca.plan import (
     CLAIMS,
     FULL,
     HIAN,
+    HIAN_SCALES,
     PAPER,
     QUICK,
     SCALES,
@@ -28,8 +30,8 @@ from fogline.benchmarks.reproduce.duca.plan import (
     hian,
     rival,
     rival_arm,
+    scoped,
     summed,
-    tuned_arms,
 )
 from fogline.benchmarks.reproduce.duca.training import train_arm
 from fogline.benchmarks.reproduce.results import Arm as Measured
@@ -43,6 +45,7 @@ from fogline.benchmarks.reproduce.results import (
     failures_of,
 )
 from fogline.core.errors import InfrastructureError
+from fogline.trainers.hian import SCOPES
 
 Settings = Mapping[str, tuple[Arm, float]]
 """Arm and learning rate by name."""
@@ -110,9 +113,7 @@ def _tuned(
     plan: Plan, config: ReproduceConfig, progress: Progress
 ) -> tuple[dict[str, tuple[Arm, float]], dict[str, float]]:
     """Every arm with its best learning rate, the tuned rival included; and what each candidate scored."""
-    candidates = {name: ARMS[name] for name in tuned_arms()} | {
-        rival(weight): rival_arm(weight) for weight in plan.weights
-    }
+    candidates = {**ARMS, **{rival(weight): rival_arm(weight) for weight in plan.weights}}
     trials: Settings = {
         f"{name}@{rate:g}": (arm, rate) for name, arm in candidates.items() for rate in plan.learning_rates
     }
@@ -127,9 +128,15 @@ def _tuned(
     )
     scores = {arm.name: score for arm in arms_of(cells) if (score := _score(arm)) is not None}
     rates = {name: _best_rate(name, plan, scores, config) for name in candidates}
-    chosen = {name: (arm, rates[arm.tuned_as or name]) for name, arm in ARMS.items()}
-    # The first of equal candidates is the smaller weight.
-    weight = max(plan.weights, key=lambda weight: scores[f"{rival(weight)}@{rates[rival(weight)]:g}"])
+
+    def best(name: str) -> float:
+        return scores[f"{name}@{rates[name]:g}"]
+
+    # Of equal candidates max() takes the first: the smaller weight, and the earlier scope.
+    weight = max(plan.weights, key=lambda weight: best(rival(weight)))
+    found = max(map(scoped, SCOPES), key=best)
+    chosen = {name: (arm, rates[name]) for name, arm in ARMS.items() if name != found}
+    chosen |= {hian(scale): (replace(ARMS[found], scale=scale), rates[found]) for scale in HIAN_SCALES}
     chosen[TUNED] = (rival_arm(weight), rates[rival(weight)])
     return chosen, scores
 
@@ -226,6 +233,8 @@ _PLOTS = (
 def _notes(chosen: Settings, arms: Sequence[Measured]) -> tuple[str, ...]:
     weight = 1.0 / chosen[TUNED][0].scale
     notes = [
+        f"HIAN compares turns in the scope {chosen[hian(1.0)][0].options['turn_scope']!r}, chosen once, at S=1; the "
+        "paper's is not known. The other scopes are arms of their own.",
         f"The tuned rival weighs the turn rewards {weight:g} times as much as a conversion's 1; it was chosen from "
         "candidates that HIAN did not need.",
         "Percentages beside the paper's are relative to the baseline; its environment, model, rewards and simulator "
