@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import os
-import socket
-import subprocess
-import sys
-import sysconfig
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from requirement import unavailable
+from model_server import model_server, require_server
 
 from fogline.agents.agent import SeatView
 from fogline.agents.chat import ChatAgent
@@ -28,8 +19,6 @@ from fogline.core.spaces import UnicodeText
 pytestmark = pytest.mark.services
 
 T = TypeVar("T")
-NEEDED = ("torch", "transformers", "tokenizers", "fastapi", "uvicorn", "accelerate", "psutil")
-START_S = 180.0
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -44,15 +33,6 @@ ASK = ChatRequest(
     temperature=0.0,
     max_tokens=8,
 )
-
-
-def require_server() -> None:
-    """Skip where the server's packages are missing, unless the run demands it."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if not missing:
-        return
-    reason = f"no model server: {', '.join(missing)} not installed (pip install 'transformers[serving]')"
-    unavailable("model-server", reason)
 
 
 def make_checkpoint(folder: Path, kind: str, template: str) -> Path:
@@ -122,48 +102,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     llama = make_checkpoint(folder / "llama", "Llama", CHATML)
     # A type with a built-in response parser whose marker this template lacks: the server echoes the prompt.
     echoing = make_checkpoint(folder / "echoing", "Qwen3", PLAIN)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    program = Path(sysconfig.get_path("scripts")) / "transformers"
-    command = [
-        sys.executable,
-        str(program),
-        "serve",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--device",
-        "cpu",
-    ]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub")}
-    log = folder / "server.log"
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
-    try:
-        wait_until_healthy(process, f"http://127.0.0.1:{port}", log)
-        yield Served(f"http://127.0.0.1:{port}", llama, echoing)
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            pytest.fail(f"the server ended with status {process.returncode}:\n{log.read_text()[-2000:]}")
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    pytest.fail(f"the server was not up after {START_S:g} s:\n{log.read_text()[-2000:]}")
+    with model_server(folder) as url:
+        yield Served(url.removesuffix("/v1"), llama, echoing)
 
 
 async def pieces_of(model: OpenAIChatModel, request: ChatRequest = ASK) -> list[ChatPiece]:
