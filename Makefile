@@ -21,11 +21,11 @@ $(VENV)/.base: pyproject.toml constraints.txt Makefile | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt Makefile | $(VENV)/bin/python
-	$(PIP) -e '.[train,report,postgres,dev]' torch==2.13.0
+	$(PIP) -e '.[train,merchant,report,postgres,dev]' torch==2.13.0
 	@touch $@ $(VENV)/.base
 
 $(VENV)/.services: pyproject.toml constraints.txt Makefile | $(VENV)/bin/python
-	$(PIP) -e '.[train,report,scale,postgres,serve,dev]' torch==2.13.0
+	$(PIP) -e '.[train,merchant,report,scale,postgres,serve,dev]' torch==2.13.0
 	@touch $@ $(VENV)/.dev $(VENV)/.base
 
 demo: $(VENV)/.base  ## Set up, play TRUST-SQL on Chinook, evaluate it, print the score table.

@@ -1,0 +1,127 @@
+"""The level as logged: how both branches are mixed, how far off that is, and how sure one can be of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from fogline.simulators.merchants.branches import Branches, Floats
+from fogline.simulators.merchants.config import PGHSConfig
+from fogline.simulators.merchants.fusion import anchored, bates_granger, fit_pool_alpha, pool, shrink
+
+_EDGE = 1e-4
+LEAST_ROWS = 5
+"""Trajectories from which a group's observed rate counts."""
+
+
+@dataclass(frozen=True)
+class LevelModel:
+    """How the branches are mixed, fitted on the groups of the calibration window.
+
+    Attributes:
+        pool_alpha: Weight of the fitting branch that made the pool's error least.
+        optimal_alpha: Weight by Bates and Granger; None where the errors say nothing.
+        spread: Standard deviation of the level's error in logits, sampling noise taken out.
+        history: Training rows by merchant.
+    """
+
+    pool_alpha: float
+    optimal_alpha: float | None
+    spread: float
+    history: dict[str, int]
+
+    @classmethod
+    def fit(
+        cls, config: PGHSConfig, branches: Branches, observed: Floats, count: NDArray[np.int64], history: dict[str, int]
+    ) -> Self:
+        """Fit on calibration groups.
+
+        Args:
+            config: How levels are mixed.
+            branches: What the branches said of the groups as logged.
+            observed: Order rate of each group; float64 [M].
+            count: Rows of each group; int64 [M].
+            history: Training rows by merchant.
+        """
+        counted = count >= LEAST_ROWS
+        fitting, reasoning = branches.fitting[counted], branches.reasoning[counted]
+        seen, rows = observed[counted], count[counted]
+        found = cls(
+            pool_alpha=fit_pool_alpha(fitting, reasoning, seen, rows),
+            optimal_alpha=bates_granger(fitting, reasoning, seen),
+            spread=0.0,
+            history=history,
+        )
+        level = found.mix(config, fitting, reasoning)
+        return cls(found.pool_alpha, found.optimal_alpha, _spread(level, seen, rows), history)
+
+    def mix(self, config: PGHSConfig, fitting: Floats, reasoning: Floats, ids: tuple[str, ...] = ()) -> Floats:
+        """The level as logged; float64 [M].
+
+        Args:
+            config: What says the level.
+            fitting: Of the fitting branch; float64 [M].
+            reasoning: Of the reasoning branch; float64 [M].
+            ids: Merchants, for the shrinkage of cold ones; none without it.
+        """
+        alpha = np.full(len(fitting), self.pool_alpha if config.level == "pool" else 1.0)
+        if ids:
+            alpha = shrink(alpha, self.rows_of(ids), config.kappa)
+        return pool(fitting, reasoning, alpha)
+
+    def rows_of(self, ids: tuple[str, ...]) -> NDArray[np.int64]:
+        """Training rows of merchants; 0 where one is new."""
+        return np.array([self.history.get(merchant, 0) for merchant in ids], dtype=np.int64)
+
+    def fuse(
+        self, config: PGHSConfig, strategy: Branches, logged: Branches, ids: tuple[str, ...], reasoning: Floats
+    ) -> Floats:
+        """Group rates under a strategy; float64 [M].
+
+        Args:
+            config: Which fusion.
+            strategy: What the branches say of the strategy.
+            logged: What they say of the same rows as logged.
+            ids: Merchants.
+            reasoning: The reasoning branch under the strategy, or one replicate of it; float64 [M].
+        """
+        if config.fusion == "anchored":
+            level = self.mix(config, logged.fitting, logged.reasoning, ids)
+            return anchored(level, strategy.fitting, logged.fitting, reasoning, logged.reasoning, config.eta)
+        if config.fusion == "fitting":
+            return strategy.fitting
+        if config.fusion == "reasoning":
+            return reasoning
+        optimal = self.pool_alpha if self.optimal_alpha is None else self.optimal_alpha
+        alpha = np.full(len(ids), self.pool_alpha if config.fusion == "pool" else optimal)
+        return pool(strategy.fitting, reasoning, shrink(alpha, self.rows_of(ids), config.kappa))
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "pool_alpha": self.pool_alpha,
+            "optimal_alpha": self.optimal_alpha,
+            "spread": self.spread,
+            "history": self.history,
+        }
+
+
+def _spread(level: Floats, observed: Floats, count: NDArray[np.int64]) -> float:
+    """Spread of errors in logits beyond what sampling explains, by moments."""
+    if len(level) < 3:
+        return 0.0
+    # Half a success more on either side: a rate of 0 or 1 has a logit then.
+    seen = (observed * count + 0.5) / (count + 1)
+    errors = logit(seen) - logit(np.clip(level, _EDGE, 1 - _EDGE))
+    sampling = 1 / (count * np.clip(level * (1 - level), _EDGE, None))
+    return float(np.sqrt(max(0.0, float(np.average(errors**2 - sampling, weights=count)))))
+
+
+def shifted(level: Floats, shift: Floats) -> Floats:
+    """A rate moved by so many logits."""
+    moved: Floats = expit(logit(np.clip(level, _EDGE, 1 - _EDGE)) + shift)
+    return moved
