@@ -25,6 +25,7 @@ REPRODUCTIONS: Mapping[str, str] = {
     "duca": "fogline.benchmarks.reproduce.duca:reproduce",
     "duca-text": "fogline.benchmarks.reproduce.duca.text:reproduce",
     "learning-curves": "fogline.benchmarks.reproduce.learning_curves:reproduce",
+    "pghs": "fogline.benchmarks.reproduce.pghs:reproduce",
     "silo-bench": "fogline.benchmarks.reproduce.silo_bench:reproduce",
     "silo-bench-learning": "fogline.benchmarks.reproduce.silo_bench.learning:reproduce",
     "trust-sql": "fogline.benchmarks.reproduce.trust_sql:reproduce",

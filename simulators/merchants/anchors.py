@@ -187,7 +187,8 @@ class _Problem:
         return gradient, hessian, by_effect, cross, self._by_merchant(curvature) + MERCHANT_PENALTY
 
     def _by_merchant(self, values: Floats) -> Floats:
-        return np.bincount(self.merchant, values, minlength=self.n_merchants)
+        total: Floats = np.bincount(self.merchant, values, minlength=self.n_merchants).astype(np.float64)
+        return total
 
     @staticmethod
     def _newton(

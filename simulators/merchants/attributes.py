@@ -69,7 +69,8 @@ def attributes_of(lever: str) -> frozenset[str]:
 def _number(table: pd.DataFrame, name: str, otherwise: float = np.nan) -> Floats:
     if name not in table:
         return np.full(len(table), otherwise)
-    return table[name].to_numpy(dtype=np.float64)
+    values: Floats = table[name].to_numpy(dtype=np.float64)
+    return values
 
 
 def _price(_: pd.DataFrame, after: pd.DataFrame) -> Floats:
@@ -97,7 +98,8 @@ def _discount(_: pd.DataFrame, after: pd.DataFrame) -> Floats:
 
 
 def _badge(_: pd.DataFrame, after: pd.DataFrame) -> Floats:
-    return (after["badges"] != "").to_numpy(dtype=np.float64)
+    values: Floats = (after["badges"] != "").to_numpy(dtype=np.float64)
+    return values
 
 
 def _beyond_usual(name: str, scale: float = 1.0, logarithm: bool = False) -> Callable[..., Floats]:
@@ -111,7 +113,8 @@ def _beyond_usual(name: str, scale: float = 1.0, logarithm: bool = False) -> Cal
         else:
             usual = np.full(len(after), np.nanmedian(now))
         now, usual = (np.log1p(now), np.log1p(usual)) if logarithm else (now, usual)
-        return np.nan_to_num((now - usual) / scale)
+        beyond: Floats = np.nan_to_num((now - usual) / scale)
+        return beyond
 
     return value
 

@@ -98,7 +98,7 @@ def _gap(
     rate = done[own] / count[own] if count[own] > 0 else np.nan
     total = count[peers].sum()
     usual = done[peers].sum() / total if total > 0 else np.nan
-    bounds = bootstrap_ratio(done[peers], count[peers], resamples=400)
+    bounds = bootstrap_ratio(done[peers].astype(np.float64), count[peers].astype(np.float64), resamples=400)
     # Half a case more on either side keeps a rate of 0 or 1 from looking certain.
     eased = (done[own] + 0.5) / (count[own] + 1)
     noise = 1.96 * np.sqrt(eased * (1 - eased) / (count[own] + 1))

@@ -85,7 +85,8 @@ def usual(table: pd.DataFrame, by_category: Mapping[str, Floats]) -> Floats:
     import pandas as pd
 
     codes, names = pd.factorize(table["category"])
-    return np.stack([by_category.get(_OF + str(name), anybody) for name in names])[codes]
+    found: Floats = np.stack([by_category.get(_OF + str(name), anybody) for name in names])[codes]
+    return found
 
 
 def stage_shares(chances: list[Floats]) -> Floats:
@@ -96,4 +97,5 @@ def stage_shares(chances: list[Floats]) -> Floats:
     """
     reach = np.cumprod(np.stack([np.ones_like(chances[0]), *chances], axis=1), axis=1)
     beyond = np.concatenate([reach[:, 1:], np.zeros((len(reach), 1))], axis=1)
-    return reach - beyond
+    shares: Floats = reach - beyond
+    return shares

@@ -230,7 +230,7 @@ class Categories:
     def codes(self, table: pd.DataFrame, name: str) -> NDArray[np.float64]:
         """Index of each row's category; NaN for one that was not there at fit; float64 [n]."""
         known = pd.Index(self.values[name])
-        codes = known.get_indexer(table[name]).astype(np.float64)
+        codes: NDArray[np.float64] = known.get_indexer(table[name]).astype(np.float64)
         codes[codes < 0] = np.nan
         return codes
 
@@ -271,7 +271,7 @@ def _sorted(table: pd.DataFrame, notes: list[Note]) -> pd.DataFrame:
 
 def _with_clock(table: pd.DataFrame, time_zone: str, notes: list[Note]) -> pd.DataFrame:
     local = table["time"].dt.tz_convert(time_zone)
-    for name, values in (("hour", local.dt.hour), ("weekday", local.dt.weekday)):
+    for name, values in (("hour", local.dt.hour), ("weekday", local.dt.day_of_week)):
         if name not in table:
             table[name] = values.astype(np.int64)
             notes.append(Note(f"taken from time, in {time_zone}", name, len(table)))

@@ -93,7 +93,8 @@ def group_error(
 
 def wape_interval(predicted: Floats, observed: Floats, count: Integers, *, seed: int = 0) -> Bounds | None:
     """Interval of the variant ``wape``, by resampling groups."""
-    return bootstrap_ratio(count * np.abs(predicted - observed), count * observed, seed=seed)
+    rows = count.astype(np.float64)
+    return bootstrap_ratio(rows * np.abs(predicted - observed), rows * observed, seed=seed)
 
 
 def distribution_error(predicted: Floats, observed: Floats) -> float:
@@ -201,7 +202,7 @@ def error_correlation(one: Floats, other: Floats, observed: Floats) -> float | N
     errors = np.stack([one - observed, other - observed])
     if errors.shape[1] < 3 or (errors.std(axis=1) < 1e-12).any():
         return None
-    return float(np.corrcoef(errors)[0, 1])
+    return float(np.asarray(np.corrcoef(errors))[0, 1])
 
 
 def _coverage(true: Floats, bounds: tuple[Floats, Floats] | None) -> float | None:

@@ -353,7 +353,7 @@ def _policies(
     if library is None:
         library, report = mine(table, seed=config.seed, config=config.mining)
     else:
-        report = MiningReport.given(library)
+        report = MiningReport(given=True)
     if config.policies == "pooled":
         return library.pooled(), report
     return (library.shuffled(config.seed) if config.policies == "shuffled" else library), report

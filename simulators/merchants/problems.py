@@ -176,7 +176,9 @@ def _flags(column: Column, values: pd.Series) -> tuple[pd.Series | None, list[Pr
     problems = _absent(column, values, absent)
     if wrong.any():
         problems.append(_problem(column.name, "is no flag: expected true or false", values, wrong))
-    notes = [("rows without a value, read as false", column.name, int(absent.sum()), ())] if absent.any() else []
+    notes: list[Noted] = []
+    if absent.any():
+        notes.append(("rows without a value, read as false", column.name, int(absent.sum()), ()))
     return text.isin(_TRUE), problems, notes
 
 

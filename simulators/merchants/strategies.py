@@ -45,7 +45,7 @@ class Scope:
         hours: First and last hour of the day, ends included; may run over midnight. None for all.
     """
 
-    segment: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    segment: Mapping[str, tuple[str, ...] | str] = field(default_factory=dict)
     entry: tuple[str, ...] = ()
     hours: tuple[int, int] | None = None
 
@@ -186,7 +186,8 @@ class Intervention:
 
     def _badges(self, text: str) -> str:
         names = set(text.split("|"))
-        return badges_text({"set": set, "add": names.union, "remove": names.difference}[self.op](self.value))
+        changed = {"set": set(self.value), "add": names | set(self.value), "remove": names - set(self.value)}
+        return badges_text(changed[self.op])
 
     def _check_range(self, table: pd.DataFrame, new: Floats, rows: NDArray[np.bool_]) -> None:
         wrong = rows & ~_legal(self.field, new) & ~np.isnan(new)
@@ -357,7 +358,8 @@ def effective_price(table: pd.DataFrame) -> Floats:
 def _numbers(table: pd.DataFrame, name: str, otherwise: float) -> Floats:
     if name not in table:
         return np.full(len(table), otherwise)
-    return np.nan_to_num(table[name].to_numpy(dtype=np.float64), nan=otherwise)
+    values: Floats = np.nan_to_num(table[name].to_numpy(dtype=np.float64), nan=otherwise)
+    return values
 
 
 def _legal(name: str, values: Floats) -> NDArray[np.bool_]:

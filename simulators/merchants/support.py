@@ -61,7 +61,8 @@ class SupportReference:
             low = category.map({key: bounds[0] for key, bounds in self.ranges[name].items()})
             high = category.map({key: bounds[1] for key, bounds in self.ranges[name].items()})
             values = after[name].to_numpy(dtype=np.float64)
-            return (values >= low.to_numpy(dtype=np.float64)) & (values <= high.to_numpy(dtype=np.float64))
+            inside: NDArray[np.bool_] = (values >= low.to_numpy(float)) & (values <= high.to_numpy(float))
+            return inside
         if name not in self.seen:
             return np.zeros(len(before), dtype=bool)
         pairs = pd.DataFrame({"category": category, "value": after[name].astype("str")})

@@ -181,7 +181,8 @@ class Truth:
         merchant = self._people.merchant[keep]
         count = np.bincount(merchant, minlength=self.merchants)
         total = np.bincount(merchant, values[keep], minlength=self.merchants)
-        return np.divide(total, count, out=np.full(self.merchants, np.nan), where=count > 0)
+        mean: Floats = np.divide(total, count, out=np.full(self.merchants, np.nan), where=count > 0)
+        return mean
 
     def sampled(self, levers: Mapping[str, Any] | Strategy | None, rng: np.random.Generator) -> NDArray[np.bool_]:
         """Whether each visitor orders, drawn; for experiments with realistic outcomes."""

@@ -18,7 +18,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from fogline.core.errors import ConfigurationError, DataError
 from fogline.simulators.merchants.fitting import FittingBranch, FittingConfig
-from fogline.simulators.merchants.logs import CALIBRATE, TEST, TRAIN, check_log, high_intent, ordered, time_split
+from fogline.simulators.merchants.logs import CALIBRATE, TEST, TRAIN, check_log, ordered, time_split
 from fogline.simulators.merchants.mining import mine
 from fogline.simulators.merchants.policies import PolicyLibrary
 from fogline.simulators.merchants.strategies import LOGGED, Intervention, Strategy
@@ -134,7 +134,7 @@ def test_probabilities_are_near_what_happened_and_better_than_the_base_rate(case
         case.predict(one, rows=case.test) for one in (branch, case.fit(FittingConfig(estimator="base-rate")))
     )
     assert found.mean() == pytest.approx(happened.mean(), abs=0.03)
-    assert log_loss(found, happened) < log_loss(base, happened) - 0.03
+    assert log_loss(found, happened) < log_loss(base, happened) - 0.015
     assert branch.stages["order"].calibrator.kind == "isotonic"
     check = branch.stages["order"].check
     assert check is not None and branch.stages["order"].group_error == check.mean < check.floor + 0.03
@@ -146,14 +146,21 @@ def test_base_rate_is_the_training_rate(case: Case):
     assert case.predict(base) == pytest.approx(ordered(case.table)[case.windows == TRAIN].mean())
 
 
-def test_noise_is_not_learnt_from_the_merchants_own_rate(case: Case):
-    """Encoded by leaving one out, this would be off by far more than it costs to know nothing."""
+NEVER_STOPPED = FittingConfig(n_estimators=60, early_stopping=61, calibration="none")
+
+
+def test_merchants_own_rate_helps_off_the_rows_it_was_learnt_on(case: Case):
+    """Encoded by leaving one out, trees learn that a lower rate means an order, and gain 0.003 where these gain 0.03."""
+    happened = ordered(case.table)[case.test]
+    found = case.predict(case.fit(NEVER_STOPPED), rows=case.test)
+    assert log_loss(found, happened) < log_loss(np.full(len(found), happened.mean()), happened) - 0.02
+
+
+def test_noise_is_not_learnt(case: Case):
     outcome = np.random.default_rng(3).permutation(case.table["outcome"].to_numpy())
-    noise = case.fit(table=case.table.assign(outcome=outcome))
-    found = case.predict(noise, rows=case.test)
-    happened = outcome[case.test] == "order"
-    assert found.std() < 0.05
-    assert log_loss(found, happened) < log_loss(np.full(len(found), happened.mean()), happened) + 0.01
+    found = case.predict(case.fit(NEVER_STOPPED, table=case.table.assign(outcome=outcome)), rows=case.test)
+    assert found.std() < 0.03
+    assert found.mean() == pytest.approx((outcome == "order").mean(), abs=0.03)
 
 
 def test_what_was_done_and_how_it_ended_does_not_count(case: Case, branch: FittingBranch):
@@ -285,7 +292,3 @@ def test_what_is_no_branch_is_not_read(tmp_path: Path):
     for name in ("branch.json", "gone.json"):
         with pytest.raises(DataError, match="holds no fitting branch"):
             FittingBranch.load(tmp_path / name)
-
-
-def test_a_merchants_log_of_those_who_engaged_is_all_it_needs(case: Case):
-    assert high_intent(case.table).all()

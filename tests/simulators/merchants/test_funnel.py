@@ -13,7 +13,7 @@ from fogline.core.errors import ConfigurationError, DataError
 from fogline.simulators.merchants.columns import STAGES
 from fogline.simulators.merchants.fitting import FittingBranch, FittingConfig
 from fogline.simulators.merchants.funnel import LEAST_STAGE, check_stages, depth, stage_shares, usual, usual_by_category
-from fogline.simulators.merchants.logs import TEST, TRAIN, check_log, high_intent, ordered, time_split
+from fogline.simulators.merchants.logs import TEST, TRAIN, check_log, high_intent, time_split
 from fogline.simulators.merchants.mining import mine
 from fogline.simulators.merchants.world import WorldConfig, make_world
 
@@ -65,33 +65,34 @@ def fitted():
     config = FittingConfig(target="funnel", n_estimators=80)
     branch = FittingBranch.fit(table, membership, rate, windows=windows, config=config, seed=0, library=library)
     test = windows == TEST
-    return branch, table[test].reset_index(drop=True), membership[test], rate[test]
+    click, engage = world.truth.reach()
+    truth = (click * engage * world.truth.rates())[test]
+    return branch, table[test].reset_index(drop=True), membership[test], rate[test], truth
 
 
 def test_each_stage_has_a_model_and_their_product_is_the_order_rate(fitted):
-    branch, table, membership, rate = fitted
+    branch, table, membership, rate, _ = fitted
     assert tuple(branch.stages) == STAGES[1:]
     shares = branch.predict_stages(table, membership, rate)
     assert shares.shape == (len(table), 5) and shares.sum(axis=1) == pytest.approx(np.ones(len(table)))
     assert shares[:, -1] == pytest.approx(branch.predict(table, membership, rate))
 
 
-def test_rows_that_did_nothing_yet_do_not_count_as_habit(fitted):
-    """Their memberships, taken as they are, would overstate orders by a fifth."""
-    branch, table, membership, rate = fitted
+def test_orders_are_neither_over_nor_understated(fitted):
+    branch, table, membership, rate, truth = fitted
     seen = np.bincount(depth(table), minlength=5) / len(table)
-    assert branch.predict_stages(table, membership, rate).mean(axis=0) == pytest.approx(seen, abs=0.01)
-    assert branch.predict(table, membership, rate).mean() == pytest.approx(ordered(table).mean(), rel=0.08)
+    assert branch.predict_stages(table, membership, rate).mean(axis=0) == pytest.approx(seen, abs=0.015)
+    assert branch.predict(table, membership, rate).mean() == pytest.approx(truth.mean(), abs=0.008)
 
 
 def test_membership_that_is_yet_to_show_changes_nothing(fitted):
-    branch, table, membership, rate = fitted
+    branch, table, membership, rate, _ = fitted
     other = np.roll(membership, 1, axis=1)
     assert (branch.predict(table, membership, rate) == branch.predict(table, other, 1 - rate)).all()
 
 
 def test_funnel_of_those_who_engaged_alone_is_refused(fitted):
-    branch, table, membership, rate = fitted
+    branch, table, _, rate, _ = fitted
     rows = high_intent(table)
     engaged = table[rows].reset_index(drop=True)
     library = mine(engaged, seed=0)[0]
@@ -108,7 +109,7 @@ def test_funnel_of_those_who_engaged_alone_is_refused(fitted):
 
 
 def test_stages_of_a_branch_of_orders_alone_are_refused(fitted):
-    branch, table, membership, rate = fitted
+    branch, table, membership, rate, _ = fitted
     orders = FittingBranch(FittingConfig(), branch.builder, branch.rates, {}, {}, branch.names)
     with pytest.raises(ConfigurationError, match="target='funnel'"):
         orders.predict_stages(table, membership, rate)
