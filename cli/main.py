@@ -28,6 +28,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("recipes", "fogline.cli.recipes:recipes"),
     ("reproduce", "fogline.cli.reproduce:reproduce"),
     ("customers", "fogline.cli.customers:customers"),
+    ("merchants", "fogline.cli.merchants:merchants"),
     ("export", "fogline.cli.export:export"),
     ("bench", "fogline.cli.bench:bench"),
 )

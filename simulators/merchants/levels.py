@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 
 from fogline.simulators.merchants.branches import Branches, Floats
 from fogline.simulators.merchants.config import PGHSConfig
-from fogline.simulators.merchants.fusion import anchored, bates_granger, fit_pool_alpha, pool, shrink
+from fogline.simulators.merchants.fusion import FUSIONS, Sides, bates_granger, fit_pool_alpha, pool, shrink
 
 _EDGE = 1e-4
 LEAST_ROWS = 5
@@ -89,16 +89,18 @@ class LevelModel:
             ids: Merchants.
             reasoning: The reasoning branch under the strategy, or one replicate of it; float64 [M].
         """
-        if config.fusion == "anchored":
-            level = self.mix(config, logged.fitting, logged.reasoning, ids)
-            return anchored(level, strategy.fitting, logged.fitting, reasoning, logged.reasoning, config.eta)
-        if config.fusion == "fitting":
-            return strategy.fitting
-        if config.fusion == "reasoning":
-            return reasoning
-        optimal = self.pool_alpha if self.optimal_alpha is None else self.optimal_alpha
-        alpha = np.full(len(ids), self.pool_alpha if config.fusion == "pool" else optimal)
-        return pool(strategy.fitting, reasoning, shrink(alpha, self.rows_of(ids), config.kappa))
+        optimal = self.optimal_alpha if config.fusion == "bates-granger" else None
+        alpha = np.full(len(ids), self.pool_alpha if optimal is None else optimal)
+        sides = Sides(
+            strategy.fitting,
+            logged.fitting,
+            reasoning,
+            logged.reasoning,
+            level=self.mix(config, logged.fitting, logged.reasoning, ids),
+            alpha=shrink(alpha, self.rows_of(ids), config.kappa),
+            eta=config.eta,
+        )
+        return FUSIONS[config.fusion](sides)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""

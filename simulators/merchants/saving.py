@@ -7,17 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from fogline.core.errors import DataError
 from fogline.simulators.merchants.anchors import Anchors
 from fogline.simulators.merchants.branches import BranchModel, Replicate
-from fogline.simulators.merchants.calibration import Calibrator
 from fogline.simulators.merchants.config import PGHSConfig
-from fogline.simulators.merchants.encoding import MerchantRates
-from fogline.simulators.merchants.features import FeatureBuilder
-from fogline.simulators.merchants.fitting import FittingBranch, StageModel
+from fogline.simulators.merchants.fitting import FittingBranch
 from fogline.simulators.merchants.levels import LevelModel
 from fogline.simulators.merchants.logs import Log, LogReport, Note
 from fogline.simulators.merchants.policies import PolicyLibrary
@@ -49,7 +45,7 @@ def save(model: PGHS, folder: Path) -> None:
             for item in branches.replicates
         ],
         "plain": branches.plain,
-        "fitting": _fitting(branches.fitting),
+        "fitting": branches.fitting.to_json(),
         "levels": model.levels.to_json(),
         "support": model.support.to_json(),
         "log": {"report": model.log.report.to_json(), "time_zone": model.log.time_zone},
@@ -74,7 +70,7 @@ def load(folder: Path, reasoner: Reasoner | None) -> PGHS:
             library=library,
             reasoner=_found(document["reasoner"], reasoner),
             anchors=Anchors.from_json(document["anchors"]),
-            fitting=_read_fitting(document["fitting"], config),
+            fitting=FittingBranch.from_json(document["fitting"]),
             replicates=tuple(
                 Replicate(
                     Anchors.from_json(item["anchors"]), item["reasoner"] and RuleReasoner(**item["reasoner"]["rule"])
@@ -116,51 +112,6 @@ def _found(document: dict[str, Any], given: Reasoner | None) -> Reasoner:
     if given.name != document["name"]:
         raise DataError(f"the model was fitted with reasoner {document['name']!r}, not {given.name!r}: fit it again.")
     return given
-
-
-def _fitting(branch: FittingBranch) -> dict[str, Any]:
-    return {
-        "builder": branch.builder.to_json(),
-        "rates": {"overall": branch.rates.overall, "rates": dict(branch.rates.rates)},
-        "stages": {
-            name: {
-                "estimator": stage.estimator.model_to_string(),
-                "calibrator": stage.calibrator.to_json(),
-                "group_error": stage.group_error,
-            }
-            for name, stage in branch.stages.items()
-            if _is_booster(stage.estimator)
-        },
-        "typical": {name: values.tolist() for name, values in branch.typical.items()},
-        "names": list(branch.names),
-    }
-
-
-def _is_booster(estimator: Any) -> bool:
-    if hasattr(estimator, "model_to_string"):
-        return True
-    raise DataError(f"{type(estimator).__name__} cannot be written safely: fit with estimator='lightgbm' to save.")
-
-
-def _read_fitting(document: dict[str, Any], config: PGHSConfig) -> FittingBranch:
-    import lightgbm
-
-    stages = {
-        name: StageModel(
-            lightgbm.Booster(model_str=stage["estimator"]),
-            Calibrator.from_json(stage["calibrator"]),
-            stage["group_error"],
-        )
-        for name, stage in document["stages"].items()
-    }
-    return FittingBranch(
-        config.fitting,
-        FeatureBuilder.from_json(document["builder"]),
-        MerchantRates(**document["rates"]),
-        stages,
-        {name: np.array(values, dtype=np.float64) for name, values in document["typical"].items()},
-        tuple(document["names"]),
-    )
 
 
 def _read_report(document: dict[str, Any]) -> Any:

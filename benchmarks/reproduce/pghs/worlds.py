@@ -88,7 +88,7 @@ def run_world(plan: Plan, cell: Cell) -> dict[str, Any]:
     if cell.arm == DEFAULT:
         answers |= _ablations(plan, case, reasoner, cell.seed)
     answers[BEST] = _best(answers, case)
-    metrics = {name: _scores(rates, case) for name, rates in answers.items()}
+    metrics: dict[str, dict[str, float | None]] = {name: {**_scores(rates, case)} for name, rates in answers.items()}
     metrics[ANCHORED] |= _of_fit(main, case, answers)
     return {"simulators": metrics}
 
@@ -182,8 +182,8 @@ def _ablations(plan: Plan, case: Case, reasoner: RuleReasoner, seed: int) -> Ans
         "no effects": ("R no merchant effects", "anchored, no merchant effects", {"merchant_effects": False}),
     }
     for count in plan.policies:
-        options = {"mining": MiningConfig(k=count, verify=False)}
-        variants[str(count)] = (f"R {count} policies", f"anchored, {count} policies", options)
+        fixed = {"mining": MiningConfig(k=count, verify=False)}
+        variants[str(count)] = (f"R {count} policies", f"anchored, {count} policies", fixed)
     for key, (alone, fused, options) in variants.items():
         model = _fit(plan, case, reasoner, seed, **options)
         found |= _variant(model, case, alone, fused)
@@ -192,12 +192,13 @@ def _ablations(plan: Plan, case: Case, reasoner: RuleReasoner, seed: int) -> Ans
     everyday = _fit(plan, case, RuleReasoner(), seed)
     found |= _variant(everyday, case, "R everyday", EVERYDAY)
     # The fitting branch knows no reasoner, so the model of the everyday one serves for its variants.
-    for name, options in {
+    others: dict[str, dict[str, Any]] = {
         "F without policies": {"policies": False},
         "F without signs": {"monotone": False},
         "F logistic": {"estimator": "logistic"},
         "F base rate": {"estimator": "base-rate"},
-    }.items():
+    }
+    for name, options in others.items():
         found[name] = _fitted(everyday, case, _fitting_of(everyday, case, **options))
     return found
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +18,7 @@ from fogline.simulators.merchants.fitting import FittingBranch, FittingConfig
 from fogline.simulators.merchants.funnel import LEAST_STAGE, check_stages, depth, stage_shares, usual, usual_by_category
 from fogline.simulators.merchants.logs import TEST, TRAIN, check_log, high_intent, time_split
 from fogline.simulators.merchants.mining import mine
+from fogline.simulators.merchants.policies import PolicyLibrary
 from fogline.simulators.merchants.world import WorldConfig, make_world
 
 
@@ -54,62 +58,96 @@ def test_log_with_every_stage_is_taken():
     check_stages(np.repeat(np.arange(5), LEAST_STAGE))
 
 
+CONFIG = FittingConfig(target="funnel", n_estimators=80)
+
+
+@dataclass(frozen=True)
+class Case:
+    table: pd.DataFrame
+    windows: np.ndarray
+    library: PolicyLibrary
+    membership: np.ndarray
+    rate: np.ndarray
+    truth: np.ndarray
+
+    def fit(self, membership: np.ndarray, rate: np.ndarray) -> FittingBranch:
+        return FittingBranch.fit(
+            self.table, membership, rate, windows=self.windows, config=CONFIG, seed=0, library=self.library
+        )
+
+    @property
+    def tested(self) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+        rows = self.windows == TEST
+        return self.table[rows].reset_index(drop=True), self.membership[rows], self.rate[rows]
+
+
 @pytest.fixture(scope="module")
-def fitted():
+def case() -> Case:
     world = make_world(WorldConfig(n_merchants=60, n_trajectories=24_000, funnel=True), seed=0)
     table = check_log(world.table()).table
     windows = time_split(table)
     library, _ = mine(table[(windows == TRAIN) & high_intent(table)].reset_index(drop=True), seed=0)
     membership = library.membership(table)
     rate = membership @ np.array([policy.anchor for policy in library.policies])
-    config = FittingConfig(target="funnel", n_estimators=80)
-    branch = FittingBranch.fit(table, membership, rate, windows=windows, config=config, seed=0, library=library)
-    test = windows == TEST
     click, engage = world.truth.reach()
-    truth = (click * engage * world.truth.rates())[test]
-    return branch, table[test].reset_index(drop=True), membership[test], rate[test], truth
+    return Case(table, windows, library, membership, rate, click * engage * world.truth.rates())
 
 
-def test_each_stage_has_a_model_and_their_product_is_the_order_rate(fitted):
-    branch, table, membership, rate, _ = fitted
+@pytest.fixture(scope="module")
+def branch(case: Case) -> FittingBranch:
+    return case.fit(case.membership, case.rate)
+
+
+def test_each_stage_has_a_model_and_their_product_is_the_order_rate(case: Case, branch: FittingBranch):
     assert tuple(branch.stages) == STAGES[1:]
-    shares = branch.predict_stages(table, membership, rate)
-    assert shares.shape == (len(table), 5) and shares.sum(axis=1) == pytest.approx(np.ones(len(table)))
-    assert shares[:, -1] == pytest.approx(branch.predict(table, membership, rate))
+    shares = branch.predict_stages(*case.tested)
+    assert shares.shape == (len(case.tested[0]), 5) and shares.sum(axis=1) == pytest.approx(np.ones(len(shares)))
+    assert shares[:, -1] == pytest.approx(branch.predict(*case.tested))
 
 
-def test_orders_are_neither_over_nor_understated(fitted):
-    branch, table, membership, rate, truth = fitted
-    seen = np.bincount(depth(table), minlength=5) / len(table)
-    assert branch.predict_stages(table, membership, rate).mean(axis=0) == pytest.approx(seen, abs=0.015)
-    assert branch.predict(table, membership, rate).mean() == pytest.approx(truth.mean(), abs=0.008)
+def test_orders_are_neither_over_nor_understated(case: Case, branch: FittingBranch):
+    seen = np.bincount(depth(case.tested[0]), minlength=5) / len(case.tested[0])
+    assert branch.predict_stages(*case.tested).mean(axis=0) == pytest.approx(seen, abs=0.015)
+    assert branch.predict(*case.tested).mean() == pytest.approx(case.truth[case.windows == TEST].mean(), abs=0.008)
 
 
-def test_membership_that_is_yet_to_show_changes_nothing(fitted):
-    branch, table, membership, rate, _ = fitted
-    other = np.roll(membership, 1, axis=1)
-    assert (branch.predict(table, membership, rate) == branch.predict(table, other, 1 - rate)).all()
+def test_membership_that_is_yet_to_show_changes_no_prediction(case: Case, branch: FittingBranch):
+    table, membership, rate = case.tested
+    other = branch.predict(table, np.roll(membership, 1, axis=1), 1 - rate)
+    assert (other == branch.predict(table, membership, rate)).all()
 
 
-def test_funnel_of_those_who_engaged_alone_is_refused(fitted):
-    branch, table, _, rate, _ = fitted
-    rows = high_intent(table)
-    engaged = table[rows].reset_index(drop=True)
-    library = mine(engaged, seed=0)[0]
+def test_membership_of_those_who_left_early_changes_no_tree(case: Case, branch: FittingBranch):
+    """What they did not do tells that they left, which is the very thing to be foretold."""
+    early = depth(case.table) < STAGES.index("intent")
+    membership = np.where(early[:, None], np.roll(case.membership, 1, axis=1), case.membership)
+    other = case.fit(membership, np.where(early, 0.0, case.rate))
+    for name, stage in branch.stages.items():
+        assert other.stages[name].estimator.model_to_string() == stage.estimator.model_to_string()
+    whole = case.fit(np.roll(case.membership, 1, axis=1), case.rate)
+    assert whole.stages["order"].estimator.model_to_string() != branch.stages["order"].estimator.model_to_string()
+
+
+def test_funnel_of_those_who_engaged_alone_is_refused(case: Case):
+    rows = high_intent(case.table)
+    engaged = replace(
+        case,
+        table=case.table[rows].reset_index(drop=True),
+        windows=case.windows[rows],
+        membership=case.membership[rows],
+        rate=case.rate[rows],
+    )
     with pytest.raises(DataError, match="fit with target='order'"):
-        FittingBranch.fit(
-            engaged,
-            library.membership(engaged),
-            rate[rows],
-            windows=np.zeros(len(engaged), dtype=np.int8),
-            config=branch.config,
-            seed=0,
-            library=library,
-        )
+        engaged.fit(engaged.membership, engaged.rate)
 
 
-def test_stages_of_a_branch_of_orders_alone_are_refused(fitted):
-    branch, table, membership, rate, _ = fitted
-    orders = FittingBranch(FittingConfig(), branch.builder, branch.rates, {}, {}, branch.names)
+def test_stages_of_a_branch_of_orders_alone_are_refused(case: Case, branch: FittingBranch):
+    orders = replace(branch, config=FittingConfig(), typical={})
     with pytest.raises(ConfigurationError, match="target='funnel'"):
-        orders.predict_stages(table, membership, rate)
+        orders.predict_stages(*case.tested)
+
+
+def test_funnel_comes_back_from_its_file_to_the_bit(case: Case, branch: FittingBranch, tmp_path: Path):
+    branch.save(tmp_path / "funnel.json")
+    again = FittingBranch.load(tmp_path / "funnel.json")
+    assert (again.predict_stages(*case.tested) == branch.predict_stages(*case.tested)).all()

@@ -1,0 +1,87 @@
+"""Logs from where they are: a table in memory, CSV, Parquet, a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fogline.core.errors import ConfigurationError, DataError
+from fogline.simulators.merchants.logs import Log, check_log
+
+_CSV = (".csv", ".csv.gz", ".tsv")
+_TEXT = {"trajectory_id": str, "merchant_id": str, "user_id": str, "regime": str, "badges": str}
+"""Names, which a CSV must not turn into numbers."""
+
+
+def read_log(
+    source: str | Path | pd.DataFrame, *, table: str | None = None, query: str | None = None, **options: Any
+) -> Log:
+    """Read a log and check it.
+
+    Args:
+        source: A data frame; the path of a CSV file (``.csv``, ``.csv.gz``, ``.tsv``), a Parquet file or a folder of
+            them; or the URL of a database.
+        table: Which table of a database.
+        query: Or what to select from it.
+        options: Of :func:`~fogline.simulators.merchants.logs.check_log`.
+
+    Raises:
+        DataError: For a source that cannot be read.
+        SchemaError: For a log that does not fit the schema.
+        ConfigurationError: For a source of no known kind, or ``table`` and ``query`` where they mean nothing.
+    """
+    if isinstance(source, pd.DataFrame):
+        return check_log(source, **options)
+    if "://" in str(source):
+        return check_log(_from_database(str(source), table, query), **options)
+    if table is not None or query is not None:
+        raise ConfigurationError(f"table and query are of a database: {str(source)!r} is a file.")
+    renamed = {old: str for old, new in dict(options.get("rename") or {}).items() if new in _TEXT}
+    return check_log(_from_file(Path(source), {**_TEXT, **renamed}), **options)
+
+
+def _from_file(path: Path, names: dict[str, type]) -> pd.DataFrame:
+    suffix = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    try:
+        if suffix in _CSV:
+            separator = "\t" if suffix == ".tsv" else ","
+            frame = pd.read_csv(path, sep=separator, dtype=names, keep_default_na=True, low_memory=False)
+            # Rows are told as an editor counts them: the heading is line 1.
+            frame.index += 2
+            return frame
+        if suffix == ".parquet" or path.is_dir():
+            return pd.read_parquet(path)
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise DataError(f"{str(path)!r} cannot be read as a log: {error}") from error
+    raise ConfigurationError(
+        f"{str(path)!r} is no log that can be read: expected .csv, .csv.gz, .tsv, .parquet, a folder of Parquet files, "
+        "or the URL of a database."
+    )
+
+
+def _from_database(url: str, table: str | None, query: str | None) -> pd.DataFrame:
+    import sqlalchemy as sa
+
+    if (table is None) == (query is None):
+        raise ConfigurationError(f"table={table!r}, query={query!r}: expected one of them, to read from a database.")
+    try:
+        engine = sa.create_engine(url)
+        try:
+            with engine.connect() as connection:
+                selected = sa.text(query) if query is not None else sa.select(_reflected(table or "", connection))
+                return pd.read_sql_query(selected, connection)
+        finally:
+            engine.dispose()
+    except (sa.exc.SQLAlchemyError, ImportError) as error:
+        # SQLAlchemy's own text of a URL hides its password; ours names no URL at all.
+        reason = getattr(error, "orig", None) or type(error).__name__
+        raise DataError(f"the log cannot be read from the database: {reason}") from error
+
+
+def _reflected(name: str, connection: Any) -> Any:
+    import sqlalchemy as sa
+
+    schema, _, plain = name.rpartition(".")
+    return sa.Table(plain, sa.MetaData(), schema=schema or None, autoload_with=connection)
