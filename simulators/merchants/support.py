@@ -124,7 +124,7 @@ def cannot_say(share: float, library: PolicyLibrary, strategy: Strategy, *, funn
         return "advertising changes who comes, which only a model of the whole funnel tells: fit with target='funnel'"
     unknown = [name for name in strategy.fields if not library.mentions(name)]
     if unknown and share == 0:
-        return f"the log has never seen such a {unknown[0]}, and no policy mentions it"
+        return f"the log has never seen such {unknown[0]}, and no policy mentions it"
     return None
 
 
