@@ -85,3 +85,8 @@ def _reflected(name: str, connection: Any) -> Any:
 
     schema, _, plain = name.rpartition(".")
     return sa.Table(plain, sa.MetaData(), schema=schema or None, autoload_with=connection)
+
+
+def example_log_path() -> Path:
+    """A small CSV that shows what a log looks like: 48 trajectories of the synthetic market."""
+    return Path(__file__).parent / "data" / "example_log.csv"

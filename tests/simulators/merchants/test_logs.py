@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from fogline.core.errors import ConfigurationError, DataError
-from fogline.simulators.merchants.loading import read_log
+from fogline.simulators.merchants.loading import example_log_path, read_log
 from fogline.simulators.merchants.logs import (
     Categories,
     SchemaError,
@@ -160,3 +160,9 @@ def test_a_source_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     frame(discount=[0.1, 7, 0.2, 0.3]).to_csv(bad, index=False)
     with pytest.raises(SchemaError, match=r"row 3: 7\.0"):
         read_log(bad)
+
+
+def test_the_example_fits_the_schema() -> None:
+    log = read_log(example_log_path())
+    assert (len(log), log.report.merchants) == (48, 4)
+    assert {"discount", "delivery_min", "badges", "n_view_price"} <= set(log.table)
