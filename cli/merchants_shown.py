@@ -42,6 +42,8 @@ def show_fit(log: Log, fitted: PGHS, folder: Path) -> None:
     console().print(table("Policies", ["Name", "Order rate", "λ", "Rows", "In words"], rows))
     if fitted.report.silent:
         console().print("The reasoner carries no signal: every change is 0 by construction.", style="yellow")
+    elif fitted.report.doubtful:
+        console().print("What people did does not go with the reasoner's word: do not believe it.", style="yellow")
     print_note(f"Read {folder}; next: fogline merchants evaluate {folder}")
 
 

@@ -132,7 +132,11 @@ def _introduction(model: PGHS, answers: WhatIf) -> list[str]:
         "kind.",
         "Money is in price levels (1 = the category's median price), over the trajectories of the window.",
     ]
-    return [*lines, "The reasoner carries no signal: every change is 0 by construction."] if report.silent else lines
+    if report.silent:
+        lines.append("The reasoner carries no signal: every change is 0 by construction.")
+    elif report.doubtful:
+        lines.append("What people did does not go with the reasoner's word: do not believe the changes.")
+    return lines
 
 
 _POLICIES_NOTE = "How customers decide, as mined from the log, and how far each kind follows the reasoner (λ)."

@@ -117,8 +117,39 @@ def fit_anchors(
     )
 
 
+def overall_slope(
+    membership: Floats, scores: Floats, ordered: NDArray[np.bool_], merchant: NDArray[np.int64], n_merchants: int
+) -> tuple[float, float]:
+    """How far people follow the reasoner altogether: one slope for all policies, free to be negative.
+
+    A reasoner whose word goes the wrong way is bounded at 0 policy by policy, and chance leaves some policy a little
+    above it: this slope tells.
+
+    Args:
+        membership: q; float64 [n, K].
+        scores: r; float64 [n, K].
+        ordered: Outcomes; bool [n].
+        merchant: Of each row; int64 [n].
+        n_merchants: M.
+
+    Returns:
+        The slope, and its standard error, robust to what merchants share.
+
+    Raises:
+        DataError: For a fit that does not converge.
+    """
+    weight = np.ones(len(scores))
+    problem = _Problem(membership, scores, ordered.astype(np.float64), merchant, n_merchants, True, weight)
+    kinds = membership.shape[1]
+    together = problem.design[:, kinds:].sum(axis=1, keepdims=True)
+    problem.design = np.concatenate([membership, together], axis=1)
+    problem.bounded = kinds + 1
+    theta, effect = problem.solve(None)
+    return float(theta[-1]), float(np.sqrt(problem.covariance(theta, effect)[-1, -1]))
+
+
 class _Problem:
-    """The penalised likelihood, as a function of θ = (a, λ) and b."""
+    """The penalised likelihood, as a function of θ = (a, λ) and b; from ``bounded`` on, θ is kept at or above 0."""
 
     def __init__(
         self,
@@ -135,10 +166,10 @@ class _Problem:
         self.design: Floats = np.concatenate([membership, membership * (scores - self.mean_score)], axis=1)
         self.ordered, self.merchant, self.weight = ordered, merchant, weight
         self.n_merchants, self.merchant_effects = n_merchants, merchant_effects
-        self.kinds = membership.shape[1]
+        self.bounded = membership.shape[1]
 
     def solve(self, start: Anchors | None) -> tuple[Floats, Floats]:
-        theta = np.zeros(2 * self.kinds)
+        theta = np.zeros(self.design.shape[1])
         effect = np.zeros(self.n_merchants)
         if start is not None:
             theta = np.concatenate([start.intercept, start.sensitivity])
@@ -147,8 +178,8 @@ class _Problem:
         for _ in range(_MOST_STEPS):
             gradient, hessian, by_effect, cross, own = self.derivatives(theta, effect)
             # A bound holds where λ is 0 and more of it would cost more.
-            free = np.ones(2 * self.kinds, dtype=bool)
-            free[self.kinds :] = (theta[self.kinds :] > 0) | (gradient[self.kinds :] < 0)
+            free = np.ones(len(theta), dtype=bool)
+            free[self.bounded :] = (theta[self.bounded :] > 0) | (gradient[self.bounded :] < 0)
             size = max(np.abs(gradient[free]).max(initial=0), np.abs(by_effect).max(initial=0))
             if size < _TOLERANCE * max(1.0, self.weight.sum()):
                 return theta, effect
@@ -207,7 +238,7 @@ class _Problem:
         scale = 1.0
         for _ in range(40):
             near = theta + scale * step
-            near[self.kinds :] = np.maximum(near[self.kinds :], 0.0)
+            near[self.bounded :] = np.maximum(near[self.bounded :], 0.0)
             around = effect + scale * moved
             reached = self.value(near, around)
             if reached < value:

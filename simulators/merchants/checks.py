@@ -98,6 +98,10 @@ def _subsets(model: PGHS, rows: Prepared, seed: int) -> Check:
 
 
 def _signal(model: PGHS) -> Check:
-    """Whether any policy follows the reasoner: with none, every change is 0 by construction."""
-    quiet = float(model.report.silent)
-    return Check("signal", quiet, 0.0, not model.report.silent, "1 where no policy follows the reasoner")
+    """Whether people follow the reasoner at all: if not, no change that it tells is to be believed."""
+    report = model.report
+    lowest = report.slope - 1.645 * report.slope_error
+    return Check(
+        "signal", -lowest, 0.0, not (report.silent or report.doubtful),
+        "how far below 0 people may follow the reasoner (its slope's lower bound, turned)",
+    )  # fmt: skip

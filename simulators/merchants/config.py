@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fogline.simulators.merchants.fitting import FittingConfig
+from fogline.simulators.merchants.fusion import DEFAULT_KAPPA
 from fogline.simulators.merchants.mining import MiningConfig
 
 Fusion = Literal["anchored", "pool", "bates-granger", "fitting", "reasoning"]
@@ -49,7 +50,7 @@ class PGHSConfig(BaseModel):
     fusion: Fusion = "anchored"
     level: Literal["fitting", "pool"] = "fitting"
     eta: float = Field(default=0.0, ge=0, le=1)
-    kappa: float = Field(default=15.0, ge=0)
+    kappa: float = Field(default=DEFAULT_KAPPA, ge=0)
     confidence: float = Field(default=0.9, gt=0, lt=1)
     replicates: int = Field(default=40, ge=0)
     high_intent: bool = True

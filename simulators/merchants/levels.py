@@ -25,39 +25,37 @@ class LevelModel:
     Attributes:
         pool_alpha: Weight of the fitting branch that made the pool's error least.
         optimal_alpha: Weight by Bates and Granger; None where the errors say nothing.
-        spread: Standard deviation of the level's error in logits, sampling noise taken out.
+        between: Standard deviation between merchants, in logits, of what the reasoning branch does not explain.
         history: Training rows by merchant.
     """
 
     pool_alpha: float
     optimal_alpha: float | None
-    spread: float
+    between: float
     history: dict[str, int]
 
     @classmethod
     def fit(
-        cls, config: PGHSConfig, branches: Branches, observed: Floats, count: NDArray[np.int64], history: dict[str, int]
+        cls, branches: Branches, observed: Floats, count: NDArray[np.int64], between: float, history: dict[str, int]
     ) -> Self:
         """Fit on calibration groups.
 
         Args:
-            config: How levels are mixed.
             branches: What the branches said of the groups as logged.
             observed: Order rate of each group; float64 [M].
             count: Rows of each group; int64 [M].
+            between: See :func:`between_merchants`.
             history: Training rows by merchant.
         """
         counted = count >= LEAST_ROWS
         fitting, reasoning = branches.fitting[counted], branches.reasoning[counted]
         seen, rows = observed[counted], count[counted]
-        found = cls(
+        return cls(
             pool_alpha=fit_pool_alpha(fitting, reasoning, seen, rows),
             optimal_alpha=bates_granger(fitting, reasoning, seen),
-            spread=0.0,
+            between=between,
             history=history,
         )
-        level = found.mix(config, fitting, reasoning)
-        return cls(found.pool_alpha, found.optimal_alpha, _spread(level, seen, rows), history)
 
     def mix(self, config: PGHSConfig, fitting: Floats, reasoning: Floats, ids: tuple[str, ...] = ()) -> Floats:
         """The level as logged; float64 [M].
@@ -76,6 +74,17 @@ class LevelModel:
     def rows_of(self, ids: tuple[str, ...]) -> NDArray[np.int64]:
         """Training rows of merchants; 0 where one is new."""
         return np.array([self.history.get(merchant, 0) for merchant in ids], dtype=np.int64)
+
+    def error(self, level: Floats, ids: tuple[str, ...]) -> Floats:
+        """Standard deviation of the level's error in logits; float64 [M].
+
+        What merchants differ by, less what a merchant's own trajectories tell of it: 1 / (n p (1 - p) + 1 / τ²).
+        """
+        told = self.rows_of(ids) * level * (1 - level)
+        if not self.between:
+            return np.zeros(len(level))
+        found: Floats = 1 / np.sqrt(told + 1 / self.between**2)
+        return found
 
     def fuse(
         self, config: PGHSConfig, strategy: Branches, logged: Branches, ids: tuple[str, ...], reasoning: Floats
@@ -107,20 +116,27 @@ class LevelModel:
         return {
             "pool_alpha": self.pool_alpha,
             "optimal_alpha": self.optimal_alpha,
-            "spread": self.spread,
+            "between": self.between,
             "history": self.history,
         }
 
 
-def _spread(level: Floats, observed: Floats, count: NDArray[np.int64]) -> float:
-    """Spread of errors in logits beyond what sampling explains, by moments."""
-    if len(level) < 3:
+def between_merchants(reasoning: Floats, observed: Floats, count: NDArray[np.int64]) -> float:
+    """Spread between merchants, in logits, of what the reasoning branch does not explain, by moments.
+
+    Args:
+        reasoning: Of the reasoning branch, which knows no merchant by name; float64 [M].
+        observed: Order rate of the rows that were learned on; float64 [M].
+        count: Such rows; int64 [M].
+    """
+    counted = count >= LEAST_ROWS
+    if counted.sum() < 3:
         return 0.0
+    rate, rows = np.clip(reasoning[counted], _EDGE, 1 - _EDGE), count[counted]
     # Half a success more on either side: a rate of 0 or 1 has a logit then.
-    seen = (observed * count + 0.5) / (count + 1)
-    errors = logit(seen) - logit(np.clip(level, _EDGE, 1 - _EDGE))
-    sampling = 1 / (count * np.clip(level * (1 - level), _EDGE, None))
-    return float(np.sqrt(max(0.0, float(np.average(errors**2 - sampling, weights=count)))))
+    seen = (observed[counted] * rows + 0.5) / (rows + 1)
+    beyond = (logit(seen) - logit(rate)) ** 2 - 1 / (rows * rate * (1 - rate))
+    return float(np.sqrt(max(0.0, float(beyond.mean()))))
 
 
 def shifted(level: Floats, shift: Floats) -> Floats:

@@ -17,14 +17,14 @@ import numpy as np
 
 from fogline.core.engine import Engine
 from fogline.core.errors import ConfigurationError, DataError, check_choice, suggestion
-from fogline.simulators.merchants.anchors import Anchors, fit_anchors
-from fogline.simulators.merchants.branches import BranchModel, Floats, Replicate
+from fogline.simulators.merchants.anchors import Anchors, fit_anchors, overall_slope
+from fogline.simulators.merchants.branches import BranchModel, Floats, Groups, Replicate
 from fogline.simulators.merchants.config import PGHSConfig
 from fogline.simulators.merchants.diagnosing import Diagnosis, diagnose
 from fogline.simulators.merchants.evaluating import Evaluation, evaluate
 from fogline.simulators.merchants.explaining import Explanation, explain
 from fogline.simulators.merchants.fitting import FittingBranch
-from fogline.simulators.merchants.levels import LevelModel
+from fogline.simulators.merchants.levels import LevelModel, between_merchants
 from fogline.simulators.merchants.logs import (
     CALIBRATE,
     TEST,
@@ -62,9 +62,11 @@ class FitReport:
         mining: How the policies were found.
         sensitivity: λ of each policy by name: 1 believes the reasoner, 0 is pure habit.
         silent: Whether no policy follows the reasoner at all.
+        slope: How far people follow the reasoner altogether; may be negative.
+        slope_error: Its standard error.
         pool_alpha: Weight of the fitting branch in the pool.
         optimal_alpha: The same by Bates and Granger; None where the errors say nothing.
-        spread: Error of the level in logits beyond sampling, standard deviation.
+        between: What merchants differ by, unexplained by the reasoning branch: standard deviation in logits.
         log: Notes of the log's loading.
     """
 
@@ -73,10 +75,17 @@ class FitReport:
     mining: MiningReport
     sensitivity: Mapping[str, float]
     silent: bool
+    slope: float
+    slope_error: float
     pool_alpha: float
     optimal_alpha: float | None
-    spread: float
+    between: float
     log: tuple[str, ...]
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the slope is not above 0 beyond chance (one-sided, 95 %): the reasoner may point the wrong way."""
+        return self.slope - 1.645 * self.slope_error <= 0
 
 
 @dataclass(frozen=True)
@@ -154,12 +163,20 @@ class PGHS:
         )
         calibration = branches.prepare(table[windows == CALIBRATE].reset_index(drop=True))
         observed = calibration.groups.mean(ordered(calibration.table).astype(np.float64))
+        learned = Groups.of(table[learning].reset_index(drop=True))
         levels = LevelModel.fit(
-            config,
             branches.answer(calibration, replicated=False),
             observed,
             calibration.groups.count,
+            between_merchants(
+                learned.mean(anchors.predict(membership[learning], scores[learning])),
+                learned.mean(orders[learning].astype(np.float64)),
+                learned.count,
+            ),
             dict(zip(ids, np.bincount(codes[windows == TRAIN], minlength=len(ids)).tolist(), strict=True)),
+        )
+        slope, slope_error = overall_slope(
+            membership[learning], scores[learning], orders[learning], codes[learning], len(ids)
         )
         report = FitReport(
             merchants=len(ids),
@@ -169,9 +186,11 @@ class PGHS:
                 zip((policy.name for policy in library.policies), anchors.sensitivity.tolist(), strict=True)
             ),
             silent=anchors.silent,
+            slope=slope,
+            slope_error=slope_error,
             pool_alpha=levels.pool_alpha,
             optimal_alpha=levels.optimal_alpha,
-            spread=levels.spread,
+            between=levels.between,
             log=tuple(log.report.lines()),
         )
         return cls(config, replace(log, table=table), branches, levels, SupportReference.of(table[learning]), report)

@@ -27,6 +27,7 @@ MOST_ROWS = 100_000
 _NOISE = 9
 """Points of the normal distribution that stand for the level's error."""
 SILENT = "the reasoner carries no signal: the change is 0 by construction"
+DOUBTFUL = "what people did does not go with the reasoner's word: do not believe the change"
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class _Question:
             "trajectories": self.rows.groups.count,
             "price": price,
             "level": level,
-            **self._intervals(levels, bases),
+            **self._intervals(levels, bases, base),
             "baseline": base,
             "uplift": level - base,
             "reasoning": answered.reasoning,
@@ -165,13 +166,14 @@ class _Question:
         shape = (len(levels), len(ids))
         return np.reshape(levels, shape), np.reshape(bases, shape)
 
-    def _intervals(self, levels: Floats, bases: Floats) -> dict[str, Floats]:
+    def _intervals(self, levels: Floats, bases: Floats, base: Floats) -> dict[str, Floats]:
         """Percentiles over refits, crossed with the level's own error in logits."""
         if not len(levels):
             nothing = np.full(levels.shape[1], np.nan)
             return {name: nothing for name in ("level_low", "level_high", "uplift_low", "uplift_high")}
         tail = (1 - self.model.config.confidence) / 2
-        noise = self.model.levels.spread * ndtri((np.arange(_NOISE) + 0.5) / _NOISE)
+        spread = self.model.levels.error(base, self.rows.groups.ids)
+        noise = spread * ndtri((np.arange(_NOISE)[:, None] + 0.5) / _NOISE)
         # The level's error moves both sides alike, so it hardly touches the change.
         noisy = [np.concatenate([shifted(side, shift) for shift in noise]) for side in (levels, bases)]
         wide = np.quantile(noisy[0], [tail, 1 - tail], axis=0)
@@ -209,7 +211,7 @@ class _Question:
         ]
         refused = np.array([reason is not None for reason in reasons])
         frame["answer"] = np.where(refused, "cannot say", "estimate")
-        common = [SILENT] if self.model.report.silent and strategy != self.baseline else []
+        common = _about_the_reasoner(self.model) if strategy != self.baseline else []
         frame["warnings"] = [
             "; ".join(_warnings(reason, share, merchant not in self.model.levels.history) + common)
             for reason, share, merchant in zip(reasons, frame["support"], frame["merchant_id"], strict=True)
@@ -218,6 +220,12 @@ class _Question:
         keep = ("baseline", "reasoning_baseline", "fitting_baseline")
         frame.loc[refused, [name for name in numbers if name not in keep]] = np.nan
         return frame
+
+
+def _about_the_reasoner(model: PGHS) -> list[str]:
+    if model.report.silent:
+        return [SILENT]
+    return [DOUBTFUL] if model.report.doubtful else []
 
 
 def _warnings(reason: Any, share: float, new: bool) -> list[str]:

@@ -122,7 +122,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seeds: tuple[int, ...] = tuple(range(20))
+    seeds: tuple[int, ...] = tuple(range(20, 40))
     settings: tuple[str, ...] = tuple(SETTINGS)
     merchants: int = 101
     trajectories: int = 26_000
@@ -151,7 +151,17 @@ class Plan(BaseModel):
                 "against exact true rates of the rows of the test window, merchants with at least five such rows; "
                 "'realised' against sampled outcomes, with the floor that sampling sets"
             ),
-            "tuning": "none; all options are the defaults, and the weights of the everyday reasoner were never fitted",
+            "before the plan": (
+                "a first run on seeds 0 to 19 showed three faults, mended before these seeds were run: cold merchants "
+                "leaned too far on the reasoner (kappa 15, now 5), so that anchored lost 0.44 points as logged; a "
+                "sign-flipped reasoner was flagged in 10% of worlds, because chance leaves some policy's sensitivity "
+                "above 0 (the flag now tests one slope over all policies); and intervals of the level held 41-58% of "
+                "merchants (its error now comes from the spread between merchants and each one's own traffic)"
+            ),
+            "tuning": (
+                "kappa on worlds of seeds below 20, by error as logged; all else is as it was first written, and the "
+                "weights of the everyday reasoner were never fitted"
+            ),
         }
 
 

@@ -251,7 +251,7 @@ def _of_fit(model: PGHS, case: Case, answers: Answers) -> dict[str, float | None
     found: dict[str, float | None] = {
         "floor, logged": float(sampling_error(case.truth["logged"], case.count)[counted].mean()),
         "branch-error correlation": correlation,
-        "flagged": float(model.report.silent),
+        "flagged": float(model.report.silent or model.report.doubtful),
         "pool alpha": model.levels.pool_alpha,
         "policies": float(len(model.library)),
     }

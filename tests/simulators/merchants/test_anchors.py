@@ -7,7 +7,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from fogline.core.errors import DataError
-from fogline.simulators.merchants.anchors import MERCHANT_PENALTY, Anchors, _Problem, fit_anchors
+from fogline.simulators.merchants.anchors import MERCHANT_PENALTY, Anchors, _Problem, fit_anchors, overall_slope
 
 KINDS, MERCHANTS = 3, 12
 
@@ -113,3 +113,16 @@ def test_parts_add_up_json_round_trips_and_scores_must_be_numbers() -> None:
     scores[3, 1] = np.inf
     with pytest.raises(DataError, match="1 scores are not finite"):
         fit_anchors(membership, scores, orders, merchant, MERCHANTS)
+
+
+def test_the_overall_slope_turns_with_the_reasoner_and_its_error_covers_what_varies() -> None:
+    slopes, errors = [], []
+    for seed in range(30):
+        membership, scores, orders, merchant = data(seed, slopes=(0.5, 0.5, 0.5), rows=600)
+        slope, error = overall_slope(membership, scores, orders, merchant, MERCHANTS)
+        turned, _ = overall_slope(membership, -scores, orders, merchant, MERCHANTS)
+        assert turned == pytest.approx(-slope, abs=1e-6)
+        slopes.append(slope)
+        errors.append(error)
+    assert np.mean(slopes) == pytest.approx(0.5, abs=0.08)
+    assert np.mean(errors) == pytest.approx(np.std(slopes), rel=0.4)
