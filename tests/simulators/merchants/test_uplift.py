@@ -25,6 +25,7 @@ def drawn(seed: int, rows: int, ties: bool) -> tuple[np.ndarray, np.ndarray, np.
     return outcome, np.round(score) if ties else score, treatment
 
 
+@pytest.mark.filterwarnings("ignore:.*stable_cumsum.*:FutureWarning")
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10_000), st.integers(8, 300), st.booleans())
 def test_curves_and_scores_are_scikit_uplifts(seed: int, rows: int, ties: bool) -> None:
