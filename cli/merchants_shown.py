@@ -66,6 +66,8 @@ def show_totals(answers: WhatIf) -> None:
     interval = f"{answers.confidence:.0%} interval"
     names = ["Strategy", "Baseline %", "Level %", "Change", interval, "Extra orders", "Cost", "Return", "Cannot say"]
     console().print(table("All merchants, orders per trajectory", names, rows))
+    for note in answers.notes:
+        print_note(str(note))
 
 
 def show_answers(answers: WhatIf) -> None:

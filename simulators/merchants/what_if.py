@@ -15,6 +15,7 @@ from fogline.core.engine import Engine, InlineEngine
 from fogline.core.engine import ordered as in_order
 from fogline.simulators.merchants.branches import Branches, Floats, Prepared, chunks
 from fogline.simulators.merchants.levels import shifted
+from fogline.simulators.merchants.logs import Note
 from fogline.simulators.merchants.strategies import LOGGED, Strategy, effective_price
 from fogline.simulators.merchants.support import cannot_say, support
 
@@ -44,6 +45,7 @@ class WhatIf:
         baseline: What they are compared with.
         confidence: Coverage that the intervals aim at.
         changes: Change over all trajectories with an answer, by strategy and replicate; float64 [S, B].
+        notes: What of the trajectories the model had to treat as missing, since it was not there at fit.
     """
 
     table: pd.DataFrame
@@ -51,6 +53,7 @@ class WhatIf:
     baseline: Strategy
     confidence: float
     changes: Floats
+    notes: tuple[Note, ...] = ()
 
     def totals(self) -> pd.DataFrame:
         """All merchants together: one row per strategy, of those merchants for which there is an answer."""
@@ -83,7 +86,14 @@ def what_if(
     )
     trajectories = sum(piece.trajectories for piece in pieces)
     changes = sum(piece.changes for piece in pieces) / np.maximum(trajectories, 1)[:, None]
-    return WhatIf(found.reset_index(drop=True), tuple(strategies), baseline, model.config.confidence, changes)
+    return WhatIf(
+        found.reset_index(drop=True),
+        tuple(strategies),
+        baseline,
+        model.config.confidence,
+        changes,
+        model.branches.fitting.notes(table),
+    )
 
 
 @dataclass(frozen=True)
@@ -202,6 +212,10 @@ class _Question:
             "return_on_cost": np.divide(earned - cost, cost, out=np.full(len(level), np.nan), where=cost > 0),
         }
 
+    def _is_new(self, merchant: str) -> bool:
+        """Whether the level is the reasoner's, for want of history."""
+        return self.model.config.kappa > 0 and merchant not in self.model.levels.history
+
     def _judged(self, frame: pd.DataFrame, strategy: Strategy, after: pd.DataFrame) -> pd.DataFrame:
         """Add support and warnings, and take numbers away where there is no evidence."""
         frame["support"] = support(self.model.support, self.rows.table, after, strategy)
@@ -213,7 +227,7 @@ class _Question:
         frame["answer"] = np.where(refused, "cannot say", "estimate")
         common = _about_the_reasoner(self.model) if strategy != self.baseline else []
         frame["warnings"] = [
-            "; ".join(_warnings(reason, share, merchant not in self.model.levels.history) + common)
+            "; ".join(_warnings(reason, share, self._is_new(merchant)) + common)
             for reason, share, merchant in zip(reasons, frame["support"], frame["merchant_id"], strict=True)
         ]
         numbers = [name for name in frame.columns if frame[name].dtype == np.float64 and name != "support"]

@@ -183,6 +183,9 @@ def test_new_merchants_lean_on_the_reasoner_and_are_told(log: Log, world: World)
     answer = fitted.what_if([TEN], log=stranger).table.iloc[0]
     assert "no history" in answer["warnings"]
     assert answer["baseline"] == pytest.approx(answer["reasoning_baseline"])
+    odd = Log(stranger.table.assign(category="sushi"), log.report)
+    notes = list(map(str, fitted.what_if([TEN], log=odd).notes))
+    assert notes == [f"category: rows of a category unseen at fit, treated as missing, {len(odd):,} (such as sushi)"]
 
 
 def test_an_evaluation_has_floors_strata_and_one_verdict(model: PGHS) -> None:
