@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fogline.core.errors import DataError
+from fogline.core.errors import ConfigurationError, DataError
 from fogline.simulators.merchants.columns import names_of
 
 if TYPE_CHECKING:
@@ -39,14 +39,26 @@ class EvidenceScaler:
     mean: Floats
     scale: Floats
 
+    def __post_init__(self) -> None:
+        known = (*names_of("evidence"), REPEAT, *_DERIVED)
+        if len(set(self.names)) != len(self.names) or not set(self.names) <= set(known):
+            raise ConfigurationError(f"features {list(self.names)}: expected some of {list(known)}, each once.")
+        shape = (len(self.names),)
+        finite = self.mean.shape == self.scale.shape == shape and np.isfinite([self.mean, self.scale]).all()
+        if not finite or not (self.scale > 0).all():
+            raise ConfigurationError(
+                f"features have mean={self.mean.tolist()}, scale={self.scale.tolist()}: expected {len(self.names)} "
+                "finite numbers each, scales above 0."
+            )
+
     @classmethod
     def fit(cls, table: pd.DataFrame, kind: Literal["channels", "full"] = "channels") -> Self:
-        """Standardise on a table.
+        """Standardise on a table; gaps are left out, and a column of nothing but gaps is no feature.
 
         Raises:
             DataError: For a log without any evidence.
         """
-        names = [name for name in (*names_of("evidence"), REPEAT) if name in table]
+        names = [name for name in (*names_of("evidence"), REPEAT) if name in table and table[name].notna().any()]
         if not set(names) - {REPEAT}:
             raise DataError(
                 "the log has no evidence of what people did: expected at least one of "
@@ -55,10 +67,10 @@ class EvidenceScaler:
         if kind == "full":
             names += _DERIVED
         raw = _raw(table, tuple(names))
-        spread = raw.std(axis=0)
+        spread = np.nanstd(raw, axis=0)
         spread[spread == 0] = 1.0  # says nothing, and stays 0
         weight = np.array([_REPEAT_WEIGHT if name == REPEAT else 1.0 for name in names])
-        return cls(tuple(names), raw.mean(axis=0), spread / weight)
+        return cls(tuple(names), np.nanmean(raw, axis=0), spread / weight)
 
     def features(self, table: pd.DataFrame) -> Floats:
         """Standardised features, φ; float64 [n, d]. A column that is missing, or a gap in it, counts as average."""

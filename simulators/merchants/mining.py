@@ -1,19 +1,19 @@
 """Policy mining: from trajectories to a library of decision policies, in five steps.
 
 1. Features of what people did (:mod:`evidence`). 2. Clusters, their number by silhouette among those that are stable.
-3. Contrast of those who ordered with those who left (:mod:`cards`). 4. Description, by a template; its numbers are the
-card's. 5. Verification on merchants that were left out: a policy must predict better than the base rate, hold in most
-merchants, and not repeat another.
+3. Contrast of those who ordered with those who left (:mod:`cards`). 4. Description, by a template or reworded by a chat
+model (:mod:`describing`); its numbers are the card's. 5. Verification on merchants that were left out
+(:mod:`verifying`): a policy must predict better than the base rate, hold in most merchants, and not repeat another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.optimize import linear_sum_assignment
 from scipy.special import softmax
 from sklearn.cluster import KMeans
@@ -23,9 +23,10 @@ from threadpoolctl import threadpool_limits
 
 from fogline.core.errors import DataError
 from fogline.simulators.merchants.cards import EvidenceCard, contrast
+from fogline.simulators.merchants.describing import describe
 from fogline.simulators.merchants.evidence import EvidenceScaler
 from fogline.simulators.merchants.logs import merchant_codes, ordered
-from fogline.simulators.merchants.policies import ARCHETYPES, Policy, PolicyLibrary
+from fogline.simulators.merchants.policies import ARCHETYPES, EVERYBODY, Archetype, Policy, PolicyLibrary, wilson
 from fogline.simulators.merchants.verifying import Verdict, verify
 
 if TYPE_CHECKING:
@@ -74,6 +75,12 @@ class MiningConfig(BaseModel):
     least_merchants: float = Field(default=0.7, ge=0, le=1)
     most_correlation: float = Field(default=0.95, gt=0, le=1)
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.smallest_k > self.largest_k:
+            raise ValueError(f"smallest_k={self.smallest_k} exceeds largest_k={self.largest_k}.")
+        return self
+
 
 @dataclass(frozen=True)
 class Tried:
@@ -101,10 +108,12 @@ class MiningReport:
     Attributes:
         rows: That clusters were learned on.
         tried: Numbers of clusters.
-        chosen: The number of clusters before verification.
+        chosen: The number of clusters before verification; fewer than asked for where the rows have fewer kinds.
         unstable: Whether no number was stable, and the most stable one was taken.
         cards: Evidence of each cluster.
         verdicts: What became of each.
+        groups: Clusters behind each policy of the library.
+        pooled: Whether no cluster passed, and one policy for everybody is all there is.
         given: Whether the library was given and not mined.
     """
 
@@ -114,7 +123,13 @@ class MiningReport:
     unstable: bool = False
     cards: tuple[EvidenceCard, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    groups: tuple[tuple[int, ...], ...] = ()
+    pooled: bool = False
     given: bool = False
+
+    def evidence(self) -> tuple[tuple[EvidenceCard, ...], ...]:
+        """Cards of the clusters behind each policy."""
+        return tuple(tuple(self.cards[cluster] for cluster in group) for group in self.groups)
 
 
 def mine(table: pd.DataFrame, *, seed: int, config: MiningConfig | None = None) -> tuple[PolicyLibrary, MiningReport]:
@@ -129,30 +144,40 @@ def mine(table: pd.DataFrame, *, seed: int, config: MiningConfig | None = None) 
         DataError: For fewer rows than clusters can be made of.
     """
     config = config or MiningConfig()
-    if len(table) < 10 * (config.k or config.smallest_k):
-        raise DataError(f"{len(table)} training rows: expected at least ten for each of the policies to be mined.")
+    usable = min(len(table), config.most_rows)
+    if usable < 10 * (config.k or config.smallest_k):
+        raise DataError(f"{usable} training rows: expected at least ten for each of the policies to be mined.")
+    # One thread, so that sums have one order, here and on a machine with more cores.
+    with threadpool_limits(limits=1):
+        return _mine(table, seed, config)
+
+
+def _mine(table: pd.DataFrame, seed: int, config: MiningConfig) -> tuple[PolicyLibrary, MiningReport]:
     sample = _sample(len(table), config.most_rows, np.random.default_rng([seed, 10]))
     rows = table.iloc[sample].reset_index(drop=True)
     scaler = EvidenceScaler.fit(rows, config.features)
     features = scaler.features(rows)
-    with threadpool_limits(limits=1):  # one thread, so that sums have one order
-        k, tried, unstable = _choose(features, seed, config)
-        labels = _cluster(features, k, config.method, seed)
+    k, tried, unstable = _choose(features, seed, config)
+    labels = _cluster(features, k, config.method, seed)
+    k = int(labels.max()) + 1
     centres = np.stack([features[labels == label].mean(axis=0) for label in range(k)])
     cards = tuple(contrast(rows, labels, label, scaler, features) for label in range(k))
-    library = _library(rows, scaler, centres, cards, config)
+    groups: list[list[int]] = [[index] for index in range(k)]
     verdicts: tuple[Verdict, ...] = ()
+    pooled = False
+    library = _library(rows, scaler, centres, cards, config) if k > 1 else _everybody(rows, scaler, features, config)
     if config.verify and k > 1:
-        keep, verdicts = verify(
-            rows,
-            library.membership(rows),
-            labels,
-            config.least_merchants,
-            config.most_correlation,
-            config.strict,
+        groups, verdicts = verify(
+            rows, library.membership(rows), labels, config.least_merchants, config.most_correlation, config.strict
         )
-        library = _merged(rows, library, keep, cards, config)
-    return library, MiningReport(len(rows), tried, k, unstable, cards, verdicts)
+        pooled = not any(verdict.kept for verdict in verdicts)
+        library = (
+            _everybody(rows, scaler, features, config)
+            if pooled
+            else _merged(rows, library, groups, cards, labels, config)
+        )
+    behind = tuple(tuple(group) for group in groups)
+    return library, MiningReport(len(rows), tried, k, unstable, cards, verdicts, behind, pooled)
 
 
 def _sample(count: int, most: int, rng: np.random.Generator) -> Labels:
@@ -188,7 +213,9 @@ def _try(features: Floats, k: int, seed: int, config: MiningConfig) -> Tried:
 
 
 def _cluster(features: Floats, k: int, method: str, seed: int) -> Labels:
-    return _predict(features, features, k, method, seed)
+    """Cluster of each row; a log with fewer kinds of rows than k gives fewer."""
+    labels = _predict(features, features, k, method, seed)
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
 
 def _predict(features: Floats, learned_on: Floats, k: int, method: str, seed: int) -> Labels:
@@ -203,19 +230,34 @@ def _library(
     rows: pd.DataFrame, scaler: EvidenceScaler, centres: Floats, cards: tuple[EvidenceCard, ...], config: MiningConfig
 ) -> PolicyLibrary:
     """Policies of clusters, named after the archetypes that they are most like."""
+    return _named(rows, scaler, centres, cards, config, _archetypes(scaler.names, centres))
+
+
+def _everybody(rows: pd.DataFrame, scaler: EvidenceScaler, features: Floats, config: MiningConfig) -> PolicyLibrary:
+    """One policy for everybody: no cluster tells people apart in a way that transfers."""
+    card = contrast(rows, np.zeros(len(rows), dtype=np.int64), 0, scaler, features)
+    return _named(rows, scaler, features.mean(axis=0)[None], (card,), config, [EVERYBODY])
+
+
+def _named(
+    rows: pd.DataFrame,
+    scaler: EvidenceScaler,
+    centres: Floats,
+    cards: tuple[EvidenceCard, ...],
+    config: MiningConfig,
+    kinds: list[Archetype],
+) -> PolicyLibrary:
     distance = ((scaler.features(rows)[:, None, :] - centres) ** 2).sum(axis=2)
     membership = softmax(-distance / (2 * config.temperature), axis=1)
-    kinds = _archetypes(scaler.names, centres)
     policies: list[Policy] = []
     for index, kind in enumerate(kinds):
-        archetype = ARCHETYPES[kind]
         like = kinds[:index].count(kind)
-        name = archetype.name if not like else f"{archetype.name}-{like + 1}"
-        policies.append(_policy(rows, membership[:, index], index, name, kind, cards[index]))
+        archetype = replace(kind, name=f"{kind.name}-{like + 1}") if like else kind
+        policies.append(_policy(rows, membership[:, index], index, archetype, cards[index]))
     return PolicyLibrary(tuple(policies), scaler, centres, config.temperature)
 
 
-def _archetypes(names: tuple[str, ...], centres: Floats) -> list[int]:
+def _archetypes(names: tuple[str, ...], centres: Floats) -> list[Archetype]:
     """Archetype of each cluster: one to one as far as they go, the best for the others."""
     scores = np.array(
         [
@@ -229,11 +271,10 @@ def _archetypes(names: tuple[str, ...], centres: Floats) -> list[int]:
     found = scores.argmax(axis=1)
     clusters, kinds = linear_sum_assignment(-scores)
     found[clusters] = kinds
-    return [int(kind) for kind in found]
+    return [ARCHETYPES[kind] for kind in found]
 
 
-def _policy(rows: pd.DataFrame, held: Floats, index: int, name: str, kind: int, card: EvidenceCard) -> Policy:
-    archetype = ARCHETYPES[kind]
+def _policy(rows: pd.DataFrame, held: Floats, index: int, archetype: Archetype, card: EvidenceCard) -> Policy:
     orders = ordered(rows)
     anchor = float(held @ orders / held.sum())
     codes, ids = merchant_codes(rows)
@@ -241,47 +282,50 @@ def _policy(rows: pd.DataFrame, held: Floats, index: int, name: str, kind: int, 
     typical = np.argsort(-held, kind="stable")[:3]
     return Policy(
         id=f"p{index}",
-        name=name,
+        name=archetype.name,
         when=card.marks,
         priorities=archetype.stated(),
         deal_breakers=archetype.deal_breakers,
         habit_share=_habit_share(rows, held),
         anchor=anchor,
-        anchor_interval=_wilson(anchor, float(held.sum())),
+        anchor_interval=wilson(anchor, float(held.sum())),
         sensitivity=None,
         support_n=float(held.sum()),
         merchants_n=int((here >= 1).sum()),
         exemplars=tuple(map(str, rows["trajectory_id"].iloc[typical])),
-        text=f"{archetype.text} {anchor:.0%} order, of {held.sum():,.0f} like this. {card.sentence()}".strip(),
+        text=describe(archetype, anchor, float(held.sum()), card),
     )
 
 
 def _habit_share(rows: pd.DataFrame, held: Floats) -> float:
-    """Share who ordered here before and looked at less than most do."""
+    """Share who ordered here before and looked at less than most do: it describes them, and causes nothing."""
     if "repeat_orders" not in rows or "dwell_s" not in rows:
         return 0.0
     dwell = rows["dwell_s"].to_numpy(dtype=np.float64)
+    if np.isnan(dwell).all():
+        return 0.0
     habitual = (rows["repeat_orders"].to_numpy(dtype=np.float64) > 0) & (dwell < np.nanmedian(dwell))
     return float(held @ habitual / held.sum())
-
-
-def _wilson(share: float, trials: float, z: float = 1.959964) -> tuple[float, float]:
-    scale = 1 + z * z / trials
-    centre = (share + z * z / (2 * trials)) / scale
-    half = z * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / scale
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
 
 
 def _merged(
     rows: pd.DataFrame,
     library: PolicyLibrary,
-    keep: list[list[int]],
+    groups: list[list[int]],
     cards: tuple[EvidenceCard, ...],
+    labels: Labels,
     config: MiningConfig,
 ) -> PolicyLibrary:
-    """A library of the policies that are kept; each entry of ``keep`` lists clusters that became one."""
-    if keep == [[index] for index in range(len(library))]:
+    """A library of the policies that are kept; each of the groups lists clusters that became one."""
+    if groups == [[index] for index in range(len(library))]:
         return library
     sizes = np.array([policy.support_n for policy in library.policies])
-    centres = np.stack([np.average(library.centres[group], axis=0, weights=sizes[group]) for group in keep])
-    return _library(rows, library.scaler, centres, tuple(cards[group[0]] for group in keep), config)
+    centres = np.stack([np.average(library.centres[group], axis=0, weights=sizes[group]) for group in groups])
+    features = library.scaler.features(rows)
+    found = [
+        cards[group[0]]
+        if len(group) == 1
+        else contrast(rows, np.isin(labels, group).astype(np.int64), 1, library.scaler, features)
+        for group in groups
+    ]
+    return _library(rows, library.scaler, centres, tuple(found), config)

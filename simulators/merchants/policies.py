@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from fogline.core.errors import ConfigurationError, DataError, check_keys
+from fogline.core.errors import ConfigurationError, DataError, check_choice, check_keys
 from fogline.simulators.merchants.attributes import ATTRIBUTES, attributes_of
+from fogline.simulators.merchants.columns import COLUMNS
 from fogline.simulators.merchants.evidence import EvidenceScaler
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ class Predicate:
     column: str
     relation: str
     value: float
+
+    def __post_init__(self) -> None:
+        check_choice("column of a condition", self.column, COLUMNS)
+        check_choice("relation of a condition", self.relation, ("<=", ">"))
+        if not np.isfinite(self.value):
+            raise ConfigurationError(f"value={self.value!r} of a condition: expected a finite number.")
 
     def __str__(self) -> str:
         """In words."""
@@ -109,11 +116,19 @@ class Policy:
     text: str
 
     def __post_init__(self) -> None:
-        for name in ("habit_share", "anchor"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigurationError(f"policy {self.id!r} has {name}={getattr(self, name)!r}: expected 0 to 1.")
-        if self.sensitivity is not None and not self.sensitivity >= 0:
-            raise ConfigurationError(f"policy {self.id!r} has sensitivity={self.sensitivity!r}: expected at least 0.")
+        low, high = self.anchor_interval if len(self.anchor_interval) == 2 else (np.nan, np.nan)
+        weighed = [item.attribute for item in self.priorities]
+        for name, good, expected in (
+            ("habit_share", 0 <= self.habit_share <= 1, "0 to 1"),
+            ("anchor", 0 <= self.anchor <= 1, "0 to 1"),
+            ("anchor_interval", 0 <= low <= high <= 1, "a low and a high from 0 to 1"),
+            ("sensitivity", self.sensitivity is None or 0 <= self.sensitivity < np.inf, "at least 0"),
+            ("support_n", 0 <= self.support_n < np.inf, "at least 0"),
+            ("merchants_n", self.merchants_n >= 0, "at least 0"),
+            ("priorities", len(set(weighed)) == len(weighed), "each attribute once"),
+        ):
+            if not good:
+                raise ConfigurationError(f"policy {self.id!r} has {name}={getattr(self, name)!r}: expected {expected}.")
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
@@ -153,8 +168,14 @@ class PolicyLibrary:
                 f"{len(self.policies)} policies with centres of shape {self.centres.shape} over "
                 f"{len(self.scaler.names)} features: expected at least one policy, and one centre for each."
             )
-        if not self.temperature > 0:
-            raise ConfigurationError(f"temperature={self.temperature}: expected more than 0.")
+        if not np.isfinite(self.centres).all():
+            raise ConfigurationError("centres hold a number that is not finite: expected finite ones.")
+        if not 0 < self.temperature < np.inf:
+            raise ConfigurationError(f"temperature={self.temperature}: expected a finite number above 0.")
+        for what in ("id", "name"):
+            given = [getattr(policy, what) for policy in self.policies]
+            if len(set(given)) != len(given):
+                raise ConfigurationError(f"policies have the {what}s {given}: expected each once.")
 
     def __len__(self) -> int:
         """K."""
@@ -210,27 +231,26 @@ class PolicyLibrary:
     def pooled(self) -> Self:
         """One policy for everybody, with the mean of what all care about: a control."""
         weights = np.array([policy.support_n for policy in self.policies])
-        share = weights / weights.sum()
+        share = weights / weights.sum() if weights.any() else np.full(len(self), 1 / len(self))
         totals: dict[str, float] = {}
         for policy, part in zip(self.policies, share, strict=True):
             for item in policy.priorities:
                 totals[item.attribute] = totals.get(item.attribute, 0.0) + part * item.direction * item.weight
-        anchor = float(sum(part * policy.anchor for policy, part in zip(self.policies, share, strict=True)))
+        anchor, habit_share = share @ [[policy.anchor, policy.habit_share] for policy in self.policies]
         one = replace(
             self.policies[0],
             id="p0",
-            name="everybody",
+            name=EVERYBODY.name,
             when=(),
             priorities=tuple(Priority(name, 1 if total >= 0 else -1, abs(total)) for name, total in totals.items()),
-            habit_share=float(sum(part * item.habit_share for item, part in zip(self.policies, share, strict=True))),
-            anchor=anchor,
-            anchor_interval=(
-                min(policy.anchor_interval[0] for policy in self.policies),
-                max(policy.anchor_interval[1] for policy in self.policies),
-            ),
+            deal_breakers=(),
+            habit_share=float(habit_share),
+            anchor=float(anchor),
+            anchor_interval=wilson(float(anchor), float(weights.sum())),
+            sensitivity=None,
             support_n=float(weights.sum()),
             merchants_n=max(policy.merchants_n for policy in self.policies),
-            text=f"All customers together; {anchor:.0%} order.",
+            text=f"{EVERYBODY.text} {anchor:.0%} order.",
         )
         return replace(self, policies=(one,), centres=(share @ self.centres)[None])
 
@@ -269,8 +289,8 @@ class PolicyLibrary:
         Raises:
             DataError: For anything that is no library.
         """
-        content = {name: value for name, value in document.items() if name != "digest"}
         try:
+            content = {name: value for name, value in dict(document).items() if name != "digest"}
             if content.get("version") != VERSION:
                 raise ConfigurationError(f"version={content.get('version')!r}: expected {VERSION}.")
             check_keys("a library", content, ("version", "policies", "features", "centres", "temperature", "shuffle"))
@@ -279,7 +299,7 @@ class PolicyLibrary:
                 scaler=EvidenceScaler.from_json(content["features"]),
                 centres=np.array(content["centres"], dtype=np.float64),
                 temperature=content["temperature"],
-                edited=document.get("digest") != _digest(content),
+                edited=dict(document).get("digest") != _digest(content),
                 shuffle=content["shuffle"],
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -306,6 +326,16 @@ class PolicyLibrary:
 def _digest(content: Mapping[str, Any]) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def wilson(share: float, trials: float, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's interval of a share, 95 %; 0 to 1 without trials."""
+    if not trials:
+        return 0.0, 1.0
+    scale = 1 + z * z / trials
+    centre = (share + z * z / (2 * trials)) / scale
+    half = z * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / scale
+    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
 
 
 @dataclass(frozen=True)
@@ -364,3 +394,7 @@ ARCHETYPES: Sequence[Archetype] = (
     ),
 )  # fmt: skip
 """The four kinds that clusters are named after."""
+
+_ALL = {name: sum(kind.priorities.get(name, 0.0) for kind in ARCHETYPES) / len(ARCHETYPES) for name in ATTRIBUTES}
+EVERYBODY = Archetype("everybody", {}, {name: mean for name, mean in _ALL.items() if mean}, (), "Everybody together.")
+"""All kinds at once: the name of a single policy."""

@@ -162,7 +162,7 @@ def _loss(orders: NDArray[np.bool_], rate: Floats) -> Floats:
 
 
 def _merge(kept: list[int], predicted: Floats, labels: NDArray[np.int64], most_correlation: float) -> list[list[int]]:
-    """Group clusters whose rules correlate, over the rows of both; a chain of likes is one group."""
+    """Group clusters whose rules correlate, over the rows of both; each joins the first group that has one like it."""
     groups: list[list[int]] = []
     for cluster in kept:
         for group in groups:
