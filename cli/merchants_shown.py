@@ -37,7 +37,7 @@ def show_fit(log: Log, fitted: PGHS, folder: Path) -> None:
         console().print(line, soft_wrap=True)
     rows = [
         (policy.name, f"{policy.anchor:.1%}", f"{policy.sensitivity:.2f}", f"{policy.support_n:,.0f}", policy.text)
-        for policy in fitted.library.policies
+        for policy in fitted.policy_library.policies
     ]
     console().print(table("Policies", ["Name", "Order rate", "λ", "Rows", "In words"], rows))
     if fitted.report.silent:

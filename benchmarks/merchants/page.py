@@ -162,7 +162,7 @@ def _policies(model: PGHS) -> list[dict[str, Any]]:
             "merchants": policy.merchants_n,
             "text": policy.text,
         }
-        for policy in model.library.policies
+        for policy in model.policy_library.policies
     ]
 
 
@@ -245,7 +245,7 @@ def _branches(known: pd.DataFrame) -> Any:
 def _by_policy(model: PGHS, known: pd.DataFrame) -> Any:
     names = list(dict.fromkeys(known["strategy"]))
     plot = _plot(90 + 40 * len(names))
-    for index, policy in enumerate(model.library.names):
+    for index, policy in enumerate(model.policy_library.names):
         parts = [
             float(np.average(rows[f"policy:{policy}"], weights=rows["trajectories"]))
             for rows in (known[known["strategy"] == name] for name in names)

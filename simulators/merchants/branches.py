@@ -80,7 +80,7 @@ class BranchModel:
     """The two fitted branches, and what they share.
 
     Attributes:
-        library: The policies.
+        policy_library: The policies.
         reasoner: Scores what was shown.
         anchors: Turn scores into rates, policy by policy.
         fitting: The fitting branch.
@@ -88,7 +88,7 @@ class BranchModel:
         plain: Whether the reasoning branch answers without anchors.
     """
 
-    library: PolicyLibrary
+    policy_library: PolicyLibrary
     reasoner: Reasoner
     anchors: Anchors
     fitting: FittingBranch
@@ -97,7 +97,7 @@ class BranchModel:
 
     def prepare(self, table: pd.DataFrame) -> Prepared:
         """Compute once what no strategy changes."""
-        membership = self.library.membership(table)
+        membership = self.policy_library.membership(table)
         return Prepared(table, Groups.of(table), membership, self.anchor_rate(membership))
 
     def anchor_rate(self, membership: Floats) -> Floats:
@@ -113,7 +113,7 @@ class BranchModel:
             strategy: What is changed.
             replicated: Whether the replicates are asked as well.
         """
-        scores = self.reasoner.score(rows.table, self.library, strategy)
+        scores = self.reasoner.score(rows.table, self.policy_library, strategy)
         parts = self._parts(rows.membership, scores, self.anchors)
         by_policy = np.stack([rows.groups.mean(part) for part in parts.T], axis=1)
         fitted = self.fitting.predict(strategy.apply(rows.table), rows.membership, rows.anchor_rate)
@@ -137,7 +137,7 @@ class BranchModel:
             again = scores
             if isinstance(replicate.reasoner, RuleReasoner):
                 values = values if values is not None else replicate.reasoner.values(rows.table, strategy)
-                again = replicate.reasoner.score_values(values, self.library)
+                again = replicate.reasoner.score_values(values, self.policy_library)
             found[index] = rows.groups.mean(self._parts(rows.membership, again, replicate.anchors).sum(axis=1))
         return found
 

@@ -61,10 +61,10 @@ def diagnose(model: PGHS, table: pd.DataFrame, merchant: str) -> Diagnosis:
         raise ConfigurationError(f"merchant {merchant!r} is not in the log.{suggestion(merchant, ids)}")
     own = ids.index(merchant)
     category, peers = _peers(table, codes, own)
-    membership = model.library.membership(table)
+    membership = model.policy_library.membership(table)
     depth = pd.Index(STAGES).get_indexer(table["outcome"])
     first = int(depth.min())
-    weights = {"everybody": np.ones(len(table)), **dict(zip(model.library.names, membership.T, strict=True))}
+    weights = {"everybody": np.ones(len(table)), **dict(zip(model.policy_library.names, membership.T, strict=True))}
     rows = [
         _gap(policy, stage, weight * (depth >= stage - 1), weight * (depth >= stage), codes, own, peers)
         for policy, weight in weights.items()

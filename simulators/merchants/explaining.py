@@ -86,7 +86,7 @@ def explain(model: PGHS, table: pd.DataFrame, strategy: Strategy) -> Explanation
     """Explain one merchant's rows; see :meth:`~fogline.simulators.merchants.pghs.PGHS.explain`."""
     answer = what_if(model, table, [strategy], baseline=LOGGED).table.iloc[0]
     known = answer["answer"] == "estimate"
-    share = model.library.membership(table).mean(axis=0)
+    share = model.policy_library.membership(table).mean(axis=0)
     before, after = (attribute_values(table, view) for view in (table, strategy.apply(table)))
     changes = {name: float((after[name] - before[name]).mean()) for name in after if name in before}
     changes |= {name: float(after[name].mean()) for name in after if name not in before}
@@ -101,7 +101,7 @@ def explain(model: PGHS, table: pd.DataFrame, strategy: Strategy) -> Explanation
                 if abs(changes.get(item.attribute, 0.0)) > 1e-12
             ),
         )
-        for policy, part in zip(model.library.policies, share, strict=True)
+        for policy, part in zip(model.policy_library.policies, share, strict=True)
     ]
     moves.sort(key=lambda move: -abs(move.uplift or 0.0))
     interval = (float(answer["uplift_low"]), float(answer["uplift_high"]))

@@ -111,9 +111,9 @@ class PGHS:
     report: FitReport
 
     @property
-    def library(self) -> PolicyLibrary:
+    def policy_library(self) -> PolicyLibrary:
         """The mined policies."""
-        return self.branches.library
+        return self.branches.policy_library
 
     @classmethod
     def fit(

@@ -51,7 +51,7 @@ def save(model: PGHS, folder: Path) -> None:
         "log": {"report": model.log.report.to_json(), "time_zone": model.log.time_zone},
         "report": asdict(model.report),
     }
-    branches.library.save(folder / _LIBRARY)
+    branches.policy_library.save(folder / _LIBRARY)
     model.log.table.to_parquet(folder / _LOG)
     (folder / _MODEL).write_text(json.dumps(document, indent=1) + "\n", "utf-8")
 
@@ -67,7 +67,7 @@ def load(folder: Path, reasoner: Reasoner | None) -> PGHS:
         library = PolicyLibrary.load(folder / _LIBRARY)
         config = PGHSConfig.model_validate_json(json.dumps(document["config"]))
         branches = BranchModel(
-            library=library,
+            policy_library=library,
             reasoner=_found(document["reasoner"], reasoner),
             anchors=Anchors.from_json(document["anchors"]),
             fitting=FittingBranch.from_json(document["fitting"]),

@@ -196,7 +196,7 @@ class _Question:
         total = change.sum(axis=1)
         known = np.abs(total) > 1e-12
         share = np.divide(change, total[:, None], out=np.zeros_like(change), where=known[:, None])
-        names = [policy.name for policy in self.model.library.policies]
+        names = [policy.name for policy in self.model.policy_library.policies]
         return {f"policy:{name}": share[:, index] * uplift for index, name in enumerate(names)}
 
     def _money(self, strategy: Strategy, price: Floats, level: Floats, base: Floats) -> dict[str, Floats]:
@@ -220,7 +220,7 @@ class _Question:
         """Add support and warnings, and take numbers away where there is no evidence."""
         frame["support"] = support(self.model.support, self.rows.table, after, strategy)
         reasons = [
-            cannot_say(share, self.model.library, strategy, funnel=self.model.config.fitting.target == "funnel")
+            cannot_say(share, self.model.policy_library, strategy, funnel=self.model.config.fitting.target == "funnel")
             for share in frame["support"]
         ]
         refused = np.array([reason is not None for reason in reasons])

@@ -150,14 +150,14 @@ def _anchored(model: PGHS, rows: Prepared, answered: Branches, logged: Branches)
 
 def _unguided(model: PGHS, rows: Prepared, strategy: Strategy) -> Floats:
     """The reasoner alone: no policies, no anchors."""
-    scores = model.branches.reasoner.score(rows.table, model.library, strategy)
+    scores = model.branches.reasoner.score(rows.table, model.policy_library, strategy)
     return rows.groups.mean(expit(scores.mean(axis=1)))
 
 
 def _fitting_of(model: PGHS, case: Case, **options: Any) -> FittingBranch:
     """Another fitting branch on the same log and policies."""
     table = model.log.table
-    membership = model.library.membership(table)
+    membership = model.policy_library.membership(table)
     return FittingBranch.fit(
         table,
         membership,
@@ -165,7 +165,7 @@ def _fitting_of(model: PGHS, case: Case, **options: Any) -> FittingBranch:
         windows=time_split(table),
         config=FittingConfig(**options),
         seed=model.config.seed,
-        library=model.library,
+        library=model.policy_library,
     )
 
 
@@ -253,7 +253,7 @@ def _of_fit(model: PGHS, case: Case, answers: Answers) -> dict[str, float | None
         "branch-error correlation": correlation,
         "flagged": float(model.report.silent or model.report.doubtful),
         "pool alpha": model.levels.pool_alpha,
-        "policies": float(len(model.library)),
+        "policies": float(len(model.policy_library)),
     }
     for scenario, rates in case.truth.items():
         errors = [float(np.abs(answers[name][scenario] - rates)[counted].mean()) for name in (*SINGLE, ANCHORED)]

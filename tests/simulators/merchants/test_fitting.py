@@ -31,13 +31,13 @@ SMALL = FittingConfig(n_estimators=60)
 class Case:
     table: pd.DataFrame
     windows: np.ndarray
-    library: PolicyLibrary
+    policy_library: PolicyLibrary
     membership: np.ndarray
     rate: np.ndarray
 
     def fit(self, config: FittingConfig = SMALL, **options) -> FittingBranch:
         given = {"table": self.table, "membership": self.membership, "anchor_rate": self.rate}
-        given |= {"windows": self.windows, "config": config, "seed": 0, "library": self.library}
+        given |= {"windows": self.windows, "config": config, "seed": 0, "library": self.policy_library}
         return FittingBranch.fit(**(given | options))
 
     def predict(self, branch: FittingBranch, strategy: Strategy = LOGGED, rows: np.ndarray | None = None) -> np.ndarray:
@@ -189,7 +189,7 @@ def test_policies_count_where_the_branch_is_guided(case: Case, branch: FittingBr
 def test_levers_act_only_the_way_all_policies_agree_on_even_calibrated(
     case: Case, branch: FittingBranch, field: str, values: np.ndarray
 ):
-    signs = case.library.signs()
+    signs = case.policy_library.signs()
     assert (signs["discount"], signs["coupon_value"], signs["price_level"]) == (1, 1, -1)
     found = [case.predict(branch, Strategy("s", (Intervention(field, "set", float(value)),))) for value in values]
     assert (np.diff(found, axis=0) >= 0).all()

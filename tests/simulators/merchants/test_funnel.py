@@ -65,14 +65,14 @@ CONFIG = FittingConfig(target="funnel", n_estimators=80)
 class Case:
     table: pd.DataFrame
     windows: np.ndarray
-    library: PolicyLibrary
+    policy_library: PolicyLibrary
     membership: np.ndarray
     rate: np.ndarray
     truth: np.ndarray
 
     def fit(self, membership: np.ndarray, rate: np.ndarray) -> FittingBranch:
         return FittingBranch.fit(
-            self.table, membership, rate, windows=self.windows, config=CONFIG, seed=0, library=self.library
+            self.table, membership, rate, windows=self.windows, config=CONFIG, seed=0, library=self.policy_library
         )
 
     @property
