@@ -63,6 +63,26 @@ class Published(_Record):
     source: str = ""
 
 
+class Claim(_Record):
+    """A comparison that a plan announces: what is compared, what counts, and what is published.
+
+    Attributes:
+        metric: What is compared.
+        arm: Whose value is taken.
+        baseline: Whose value is taken off.
+        paper: What is claimed.
+        margin: See :class:`Comparison`.
+        relative: See :class:`Comparison`.
+    """
+
+    metric: str
+    arm: str
+    baseline: str
+    paper: Published
+    margin: Number = Field(default=0.0, ge=0)
+    relative: bool = False
+
+
 class Comparison(_Record):
     """Two arms on one metric, paired by seed.
 
@@ -281,6 +301,24 @@ def compare(
         relative=relative,
         paper=paper,
         verdict=verdict(difference, interval, margin, paper.direction),
+    )
+
+
+def judge(arms: Sequence[Arm], claims: Sequence[Claim]) -> tuple[Comparison, ...]:
+    """Compare as claimed, wherever both arms were measured."""
+    measured = {arm.name: arm.metrics for arm in arms}
+    return tuple(
+        compare(
+            arms,
+            claim.metric,
+            claim.arm,
+            claim.baseline,
+            paper=claim.paper,
+            margin=claim.margin,
+            relative=claim.relative,
+        )
+        for claim in claims
+        if claim.metric in measured.get(claim.arm, {}) and claim.metric in measured.get(claim.baseline, {})
     )
 
 

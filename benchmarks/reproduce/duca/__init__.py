@@ -40,9 +40,9 @@ from fogline.benchmarks.reproduce.results import (
     Findings,
     Plot,
     arms_of,
-    compare,
     curve_of,
     failures_of,
+    judge,
 )
 from fogline.core.errors import InfrastructureError
 from fogline.trainers.hian import SCOPES
@@ -74,7 +74,6 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
         on_progress=progress,
     )
     arms = arms_of(cells)
-    measured = {arm.name: arm.metrics for arm in arms}
     return Findings(
         system="duca",
         claim=(
@@ -89,19 +88,7 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
             **plan.stated(),
         },
         arms=arms,
-        comparisons=tuple(
-            compare(
-                arms,
-                claim.metric,
-                claim.arm,
-                claim.baseline,
-                paper=claim.paper,
-                margin=claim.margin,
-                relative=claim.relative,
-            )
-            for claim in CLAIMS
-            if claim.metric in measured.get(claim.arm, {}) and claim.metric in measured.get(claim.baseline, {})
-        ),
+        comparisons=judge(arms, CLAIMS),
         curves=(*_over_training(cells, arms), *_over_scales(arms)),
         plots=_PLOTS,
         failures=failures_of(cells),

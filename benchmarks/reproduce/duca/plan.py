@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from fogline.benchmarks.reproduce.results import Direction, Published
+from fogline.benchmarks.reproduce.results import Claim, Direction, Published
 from fogline.trainers.hian import SCOPES
 
 ENVIRONMENT = "SalesDialogue-v0"
@@ -114,33 +114,28 @@ _LESS_REPETITION = 0.6
 _ABSTRACT = "abstract, relative to GRPO; another environment"
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One comparison, with what counts and what is published."""
-
-    metric: str
-    arm: str
-    baseline: str
-    paper: Published
-    margin: float = 0.0
-    relative: bool = False
-
-
 def _against(arm: str, baseline: str, worlds: tuple[str, ...]) -> tuple[Claim, ...]:
-    claims: list[Claim] = []
-    for world in worlds:
-        claims += [
-            Claim(metric("conversion", world), arm, baseline, _paper("not lower"), _NOT_LOWER),
-            Claim(metric("conversion", world), arm, baseline, _paper("higher", 0.0682), relative=True),
-            Claim(metric("repetition", world), arm, baseline, _paper("lower", -0.8228), _LESS_REPETITION, True),
-            Claim(metric("detected", world), arm, baseline, _paper("lower", -0.2735), relative=True),
-        ]
-    return tuple(claims)
+    return tuple(
+        Claim(
+            metric=metric(name, world),
+            arm=arm,
+            baseline=baseline,
+            paper=Published(direction=direction, difference=difference, source=_ABSTRACT),
+            margin=margin,
+            relative=relative,
+        )
+        for world in worlds
+        for name, direction, difference, margin, relative in _CLAIMED
+    )
 
 
-def _paper(direction: Direction, difference: float | None = None) -> Published:
-    return Published(direction=direction, difference=difference, source=_ABSTRACT)
-
+_CLAIMED: tuple[tuple[str, Direction, float | None, float, bool], ...] = (
+    ("conversion", "not lower", None, _NOT_LOWER, False),
+    ("conversion", "higher", 0.0682, 0.0, True),
+    ("repetition", "lower", -0.8228, _LESS_REPETITION, True),
+    ("detected", "lower", -0.2735, 0.0, True),
+)
+"""Metric, direction, published difference, margin, and whether relative to the baseline."""
 
 CLAIMS: tuple[Claim, ...] = (
     *(claim for scale in (1.0, 10.0) for claim in _against(hian(scale), summed(scale), (DEFAULT, *UNSEEN))),

@@ -22,8 +22,8 @@ from fogline.agents.rollout import Assignment
 from fogline.agents.scripted.sales_dialogue import ScriptedSeller
 from fogline.benchmarks.reproduce import ReproduceConfig
 from fogline.benchmarks.reproduce.cells import Cell, CellResult, Progress, run_cells
-from fogline.benchmarks.reproduce.duca.plan import ENVIRONMENT, PAPER, Arm, Claim, hian, summed
-from fogline.benchmarks.reproduce.results import Findings, Published, arms_of, compare, curve_of, failures_of
+from fogline.benchmarks.reproduce.duca.plan import ENVIRONMENT, PAPER, Arm, hian, summed
+from fogline.benchmarks.reproduce.results import Claim, Findings, Published, arms_of, curve_of, failures_of, judge
 from fogline.core.episode import Episode
 from fogline.core.errors import InfrastructureError
 from fogline.trainers.config import RolloutConfig, TrainConfig
@@ -58,10 +58,30 @@ _METRICS = (
 def _claims(baseline: str) -> tuple[Claim, ...]:
     source = "abstract, relative to GRPO; another environment"
     return (
-        Claim("conversion", hian(1.0), baseline, Published(direction="not lower", source=source), 0.02),
-        Claim("conversion", hian(1.0), baseline, Published(direction="higher", source=source)),
-        Claim("repetition", hian(1.0), baseline, Published(direction="lower", source=source), relative=True),
-        Claim("detected", hian(1.0), baseline, Published(direction="lower", source=source), relative=True),
+        Claim(
+            metric="conversion",
+            arm=hian(1.0),
+            baseline=baseline,
+            paper=Published(direction="not lower", source=source),
+            margin=0.02,
+        ),
+        Claim(
+            metric="conversion", arm=hian(1.0), baseline=baseline, paper=Published(direction="higher", source=source)
+        ),
+        Claim(
+            metric="repetition",
+            arm=hian(1.0),
+            baseline=baseline,
+            paper=Published(direction="lower", source=source),
+            relative=True,
+        ),
+        Claim(
+            metric="detected",
+            arm=hian(1.0),
+            baseline=baseline,
+            paper=Published(direction="lower", source=source),
+            relative=True,
+        ),
     )
 
 
@@ -205,21 +225,14 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
         config={"quick": config.quick, **plan.model_dump(mode="json")},
         plan={"rates_chosen": rates, **plan.stated()},
         arms=(*arms_of(warm), *arms),
-        comparisons=tuple(
-            compare(
-                arms, item.metric, item.arm, item.baseline,
-                paper=item.paper, margin=item.margin, relative=item.relative,
-            )
-            for item in CLAIMS
-            if {item.arm, item.baseline} <= ran
-        ),
+        comparisons=judge(arms, CLAIMS),
         curves=tuple(curve_of(cells, name, "train/conversion", "updates") for name in LEARNED if name in ran),
         failures=failures_of(cells),
         notes=(
             "The model has some 300,000 weights and is trained from scratch: this is another world than the paper's.",
             "All arms begin with the same warm start; seeds differ in customers, their order and sampling.",
         ),
-    )  # fmt: skip
+    )
 
 
 def warm_start(plan: TextPlan, folder: Path, cell: Cell) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from statistics import fmean
 from fogline.benchmarks.reproduce import ReproduceConfig
 from fogline.benchmarks.reproduce.cells import Cell, CellResult, Progress, run_cells
 from fogline.benchmarks.reproduce.pghs.plan import ANCHORED, CLAIMS, DEFAULT, FULL, PAPER, QUICK
-from fogline.benchmarks.reproduce.results import Arm, Findings, compare, failures_of
+from fogline.benchmarks.reproduce.results import Arm, Findings, failures_of, judge
 
 
 def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
@@ -33,7 +33,6 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
         on_progress=progress,
     )
     arms = _arms(cells)
-    measured = {arm.name: arm.metrics for arm in arms}
     return Findings(
         system="pghs",
         claim=(
@@ -44,19 +43,7 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
         config={"quick": config.quick, **plan.model_dump(mode="json")},
         plan={"claims": [claim.model_dump(mode="json", exclude_defaults=True) for claim in CLAIMS], **plan.stated()},
         arms=arms,
-        comparisons=tuple(
-            compare(
-                arms,
-                claim.metric,
-                claim.arm,
-                claim.baseline,
-                paper=claim.paper,
-                margin=claim.margin,
-                relative=claim.relative,
-            )
-            for claim in CLAIMS
-            if claim.metric in measured.get(claim.arm, {}) and claim.metric in measured.get(claim.baseline, {})
-        ),
+        comparisons=judge(arms, CLAIMS),
         failures=failures_of(cells),
         notes=_notes(arms),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from fogline.benchmarks.reproduce.results import Published
+from fogline.benchmarks.reproduce.results import Claim, Published
 from fogline.simulators.merchants.strategies import LOGGED, Intervention, Strategy
 
 SCENARIOS: Mapping[str, Strategy] = {
@@ -50,19 +50,6 @@ PAPER: Mapping[str, Any] = {
     "policy guidance (secondary source)": "15.4 % lower error in the LLM branch, 9.7 % in the ML branch",
     "beside ours": "a synthetic market and rule reasoners: an implementation of the idea, not comparable in size",
 }
-
-
-class Claim(BaseModel):
-    """One comparison, with what counts and what is published."""
-
-    model_config = ConfigDict(frozen=True)
-
-    metric: str
-    arm: str
-    baseline: str
-    paper: Published
-    margin: float = 0.0
-    relative: bool = False
 
 
 _ABSTRACT, _SECONDARY, _OURS = "abstract", "third-party summary", "specification, prototype"
