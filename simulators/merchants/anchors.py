@@ -63,6 +63,11 @@ class Anchors:
         rate: Floats = self.parts(membership, scores).sum(axis=1)
         return rate
 
+    def mixed_rate(self, membership: Floats) -> Floats:
+        """The policies' order rates, mixed as each row is; float64 [n]."""
+        rate: Floats = membership @ expit(self.intercept)
+        return rate
+
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {name: getattr(self, name).tolist() for name in self.__dataclass_fields__}

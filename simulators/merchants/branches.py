@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from fogline.simulators.merchants.attributes import attribute_values
 from fogline.simulators.merchants.logs import merchant_codes
 from fogline.simulators.merchants.reasoning import RuleReasoner
 from fogline.simulators.merchants.strategies import LOGGED, Strategy
@@ -98,12 +99,7 @@ class BranchModel:
     def prepare(self, table: pd.DataFrame) -> Prepared:
         """Compute once what no strategy changes."""
         membership = self.policy_library.membership(table)
-        return Prepared(table, Groups.of(table), membership, self.anchor_rate(membership))
-
-    def anchor_rate(self, membership: Floats) -> Floats:
-        """The policies' order rates, mixed as each row is; float64 [n]."""
-        mixed: Floats = membership @ expit(self.anchors.intercept)
-        return mixed
+        return Prepared(table, Groups.of(table), membership, self.anchors.mixed_rate(membership))
 
     def answer(self, rows: Prepared, strategy: Strategy = LOGGED, *, replicated: bool = True) -> Branches:
         """What both branches say of a strategy.
@@ -113,15 +109,22 @@ class BranchModel:
             strategy: What is changed.
             replicated: Whether the replicates are asked as well.
         """
-        scores = self.reasoner.score(rows.table, self.policy_library, strategy)
+        after = strategy.apply(rows.table)
+        values: dict[str, Floats] = {}
+        if isinstance(self.reasoner, RuleReasoner):
+            # What is weighed is told once, for this rule and all its replicates.
+            values = attribute_values(rows.table, after)
+            scores = self.reasoner.score_values(values, self.policy_library)
+        else:
+            scores = self.reasoner.score(rows.table, self.policy_library, strategy)
         parts = self._parts(rows.membership, scores, self.anchors)
         by_policy = np.stack([rows.groups.mean(part) for part in parts.T], axis=1)
-        fitted = self.fitting.predict(strategy.apply(rows.table), rows.membership, rows.anchor_rate)
+        fitted = self.fitting.predict(after, rows.membership, rows.anchor_rate)
         return Branches(
             reasoning=by_policy.sum(axis=1),
             fitting=rows.groups.mean(fitted),
             by_policy=by_policy,
-            replicated=self._replicated(rows, strategy, scores) if replicated else np.empty((0, len(rows.groups.ids))),
+            replicated=self._replicated(rows, scores, values if replicated else None),
         )
 
     def _parts(self, membership: Floats, scores: Floats, anchors: Anchors) -> Floats:
@@ -130,13 +133,13 @@ class BranchModel:
         parts: Floats = membership * expit(logits)
         return parts
 
-    def _replicated(self, rows: Prepared, strategy: Strategy, scores: Floats) -> Floats:
-        values: dict[str, Any] | None = None
-        found = np.empty((len(self.replicates), len(rows.groups.ids)))
-        for index, replicate in enumerate(self.replicates):
+    def _replicated(self, rows: Prepared, scores: Floats, values: dict[str, Floats] | None) -> Floats:
+        """The reasoning branch by replicate; none where no values are given."""
+        replicates = self.replicates if values is not None else ()
+        found = np.empty((len(replicates), len(rows.groups.ids)))
+        for index, replicate in enumerate(replicates):
             again = scores
-            if isinstance(replicate.reasoner, RuleReasoner):
-                values = values if values is not None else replicate.reasoner.values(rows.table, strategy)
+            if values and isinstance(replicate.reasoner, RuleReasoner):
                 again = replicate.reasoner.score_values(values, self.policy_library)
             found[index] = rows.groups.mean(self._parts(rows.membership, again, replicate.anchors).sum(axis=1))
         return found

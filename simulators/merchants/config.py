@@ -23,7 +23,6 @@ class PGHSConfig(BaseModel):
         policies: ``mined``; or one of two controls: ``pooled`` (one policy for everybody) and ``shuffled`` (the mined
             policies, given to rows at random), which no gain may survive.
         guided: Whether the reasoning branch is anchored to the policies' order rates; if not it is the plain reasoner.
-        anchors: Whether the policies' order rates and sensitivities are fitted; if not, sensitivity is 1.
         merchant_effects: Whether the fit of the sensitivities knows each merchant's own level; without it, hidden
             quality shrinks them.
         fusion: What a what-if answers with: ``anchored`` (level as logged, change by the reasoner), ``pool``,
@@ -45,7 +44,6 @@ class PGHSConfig(BaseModel):
     fitting: FittingConfig = FittingConfig()
     policies: Literal["mined", "pooled", "shuffled"] = "mined"
     guided: bool = True
-    anchors: bool = True
     merchant_effects: bool = True
     fusion: Fusion = "anchored"
     level: Literal["fitting", "pool"] = "fitting"

@@ -117,6 +117,6 @@ def _found(document: dict[str, Any], given: Reasoner | None) -> Reasoner:
 def _read_report(document: dict[str, Any]) -> Any:
     from pydantic import TypeAdapter
 
-    from fogline.simulators.merchants.pghs import FitReport
+    from fogline.simulators.merchants.learning import FitReport
 
     return TypeAdapter(FitReport).validate_python(document)

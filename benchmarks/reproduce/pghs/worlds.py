@@ -161,7 +161,7 @@ def _fitting_of(model: PGHS, case: Case, **options: Any) -> FittingBranch:
     return FittingBranch.fit(
         table,
         membership,
-        model.branches.anchor_rate(membership),
+        model.branches.anchors.mixed_rate(membership),
         windows=time_split(table),
         config=FittingConfig(**options),
         seed=model.config.seed,
