@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fogline.benchmarks.estimators import majority_vote, pass_at_k, pass_hat_k, reported_k
-from fogline.benchmarks.intervals import Interval, cluster_bootstrap, wilson
 from fogline.benchmarks.measures import Kind, Measure, Suite
 from fogline.core.episode import Episode, Usage
+from fogline.core.intervals import Interval, cluster_bootstrap, wilson
 
 UNKNOWN_GROUP = "unknown"
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
-from fogline.benchmarks.intervals import Interval, student_t, wilson
+from fogline.core.intervals import Interval, student_t, wilson
 
 Verdict = Literal["holds", "does not hold", "cannot say"]
 Sense = Literal["above", "at least", "at most", "not above", "none"]

@@ -17,10 +17,10 @@ from fogline.benchmarks.customers.checks import number
 from fogline.benchmarks.customers.config import ENV_ID, ValidationConfig
 from fogline.benchmarks.customers.judging import Check, Measured, check, mean, rate, share
 from fogline.benchmarks.customers.sessions import Calls, Session, assignments, play
-from fogline.benchmarks.intervals import LEAST_RUNS
 from fogline.benchmarks.reproduce.cells import Cell, CellResult, Progress, run_cells
 from fogline.benchmarks.sweeps.tables import Column, Line, Number, Table
 from fogline.core.errors import InfrastructureError
+from fogline.core.intervals import LEAST_RUNS
 from fogline.envs.sales_dialogue.env import SalesDialogueEnv
 
 RECIPE = "duca"

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fogline.benchmarks.sweeps.figures import COLOURS, Figure
-from fogline.core.errors import missing_dependency
+from fogline.benchmarks.pages import COLOURS, Figure, render
 from fogline.simulators.merchants.pghs import PGHS
 from fogline.simulators.merchants.what_if import WhatIf
 
@@ -96,20 +95,10 @@ def page(model: PGHS, answers: WhatIf) -> str:
     Raises:
         MissingDependencyError: Without plotly or jinja2.
     """
-    try:
-        import jinja2
-        from markupsafe import Markup
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise missing_dependency(error.name or "jinja2", "report") from error
-
-    def drawn(figure: Figure) -> Markup:
-        return Markup(figure.plot.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{figure.name}"))
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string((Path(__file__).parent / _TEMPLATE).read_text(encoding="utf-8"))
     table = answers.table
-    return template.render(
+    return render(
+        Path(__file__).parent / _TEMPLATE,
+        figures(model, answers),
         title=TITLE,
         introduction=_introduction(model, answers),
         tables=[
@@ -117,9 +106,6 @@ def page(model: PGHS, answers: WhatIf) -> str:
             ("policies", "Policies", _POLICIES_NOTE, _POLICY_COLUMNS, _policies(model)),
             ("answers", "By merchant", _cut(table), ANSWERS, table.head(_SHOWN).to_dict("records")),
         ],
-        figures=figures(model, answers),
-        plotly=Markup(get_plotlyjs()),
-        drawn=drawn,
     )
 
 

@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fogline.benchmarks.intervals import student_t
 from fogline.benchmarks.reproduce.results import Arm, Comparison, Curve, Plot, Results
+from fogline.core.intervals import student_t
 
 NOTHING = "–"
 _POINTS = 8

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fogline.benchmarks.intervals import student_t
 from fogline.benchmarks.reproduce.cells import CellResult
 from fogline.core.errors import ConfigurationError, check_choice
+from fogline.core.intervals import student_t
 
 Verdict = Literal["same direction", "not shown", "opposite"]
 Direction = Literal["higher", "lower", "not lower"]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from fogline.benchmarks.pages import COLOURS, Figure
 from fogline.benchmarks.sweeps.reading import SweepData
 from fogline.benchmarks.sweeps.tables import LABELS, LEVELS, PROTOCOLS, Column, Number, Table, tabulate
 from fogline.core.errors import missing_dependency
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")
-"""Okabe and Ito's palette, which colour-blind readers can tell apart."""
 SCALING = (
     Column("success_rate", "Success rate (SR)", percent=True, share=True),
     Column("partial_correctness", "Partial correctness (PCS)", percent=True, share=True),
@@ -28,22 +27,6 @@ _LOGARITHMIC = frozenset({"characters_sent", "token_consumption", "seconds_per_m
 _PANEL = 260
 """Height of a panel, in pixels."""
 _LONGEST_TITLE = 32
-
-
-class Figure(NamedTuple):
-    """A figure of the page.
-
-    Attributes:
-        name: Its anchor.
-        title: Heading.
-        note: What a reader has to know.
-        plot: The plotly figure.
-    """
-
-    name: str
-    title: str
-    note: str
-    plot: Any
 
 
 def all_figures(data: SweepData, relative_cost: Table) -> list[Figure]:

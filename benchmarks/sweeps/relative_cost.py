@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from fogline.benchmarks.intervals import Interval
 from fogline.benchmarks.sweeps.cells import TEAM
 from fogline.benchmarks.sweeps.rows import Row
 from fogline.benchmarks.sweeps.tables import LEVELS, SUCCESS, Column, Line, Number, Table, mean
+from fogline.core.intervals import Interval
 
 RESAMPLES = 2000
 _COLUMNS = (

@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fogline.benchmarks.sweeps.figures import Figure, all_figures
+from fogline.benchmarks.pages import Figure, render
+from fogline.benchmarks.sweeps.figures import all_figures
 from fogline.benchmarks.sweeps.reading import SweepData, read_sweep
 from fogline.benchmarks.sweeps.relative_cost import cost_table
 from fogline.benchmarks.sweeps.tables import Column, Number, Table, all_tables, shown
@@ -121,26 +122,12 @@ def page(tables: Sequence[Table], figures: Sequence[Figure], introduction: Seque
     Raises:
         MissingDependencyError: Without plotly or jinja2.
     """
-    try:
-        import jinja2
-        from markupsafe import Markup
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise missing_dependency(error.name or "jinja2", "report") from error
-
-    def drawn(figure: Figure) -> Markup:
-        # A name of its own, because plotly's default is another one each time.
-        return Markup(figure.plot.to_html(full_html=False, include_plotlyjs=False, div_id=f"plot-{figure.name}"))
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string((Path(__file__).parent / _TEMPLATE).read_text(encoding="utf-8"))
-    return template.render(
+    return render(
+        Path(__file__).parent / _TEMPLATE,
+        figures,
         title=TITLE,
         introduction=introduction,
         tables=tables,
-        figures=figures,
-        plotly=Markup(get_plotlyjs() if figures else ""),
-        drawn=drawn,
         headings=_headings,
         value=_value,
         interval=_interval,

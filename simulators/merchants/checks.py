@@ -13,7 +13,7 @@ import numpy as np
 from fogline.simulators.merchants.strategies import Intervention, Strategy
 
 if TYPE_CHECKING:
-    from fogline.simulators.merchants.branches import Prepared
+    from fogline.simulators.merchants.branches import Branches, Prepared
     from fogline.simulators.merchants.pghs import PGHS
 
 MOST_PLACEBO = 0.002
@@ -42,9 +42,9 @@ class Check:
     meaning: str
 
 
-def refute(model: PGHS, rows: Prepared, seed: int) -> tuple[Check, ...]:
-    """Try three refutations on rows of a log."""
-    return (_placebo(model, rows), _subsets(model, rows, seed), _signal(model))
+def refute(model: PGHS, rows: Prepared, logged: Branches, seed: int) -> tuple[Check, ...]:
+    """Try three refutations on rows of a log, of which the branches have said what they make of it as logged."""
+    return (_placebo(model, rows, logged), _subsets(model, rows, logged, seed), _signal(model))
 
 
 def verdict_of(checks: tuple[Check, ...]) -> str:
@@ -52,8 +52,7 @@ def verdict_of(checks: tuple[Check, ...]) -> str:
     return "pass" if all(check.passed for check in checks) else "fail"
 
 
-def _change(model: PGHS, rows: Prepared, strategy: Strategy) -> np.ndarray:
-    logged = model.branches.answer(rows, replicated=False)
+def _change(model: PGHS, rows: Prepared, logged: Branches, strategy: Strategy) -> np.ndarray:
     answered = model.branches.answer(rows, strategy, replicated=False)
     fuse = model.levels.fuse
     return np.asarray(
@@ -62,11 +61,11 @@ def _change(model: PGHS, rows: Prepared, strategy: Strategy) -> np.ndarray:
     )
 
 
-def _placebo(model: PGHS, rows: Prepared) -> Check:
+def _placebo(model: PGHS, rows: Prepared, logged: Branches) -> Check:
     """Multiply the price by 1: a strategy by every sign, and no change."""
     name = "price_level" if "price_level" in rows.table else "discount"
     placebo = Strategy("placebo", (Intervention(name, "scale", 1.0),))
-    value = float(np.abs(_change(model, rows, placebo)).max())
+    value = float(np.abs(_change(model, rows, logged, placebo)).max())
     return Check(
         "placebo", value, MOST_PLACEBO, value <= MOST_PLACEBO, "largest change by a strategy that changes nothing"
     )
@@ -80,11 +79,11 @@ def _deeper(rows: Prepared) -> Strategy:
     return Strategy("cheaper", (Intervention("price_level", "scale", 1 - _TESTED),))
 
 
-def _subsets(model: PGHS, rows: Prepared, seed: int) -> Check:
+def _subsets(model: PGHS, rows: Prepared, logged: Branches, seed: int) -> Check:
     """The mean change by 5 points more discount should be much the same in random halves of the merchants."""
     if not {"discount", "price_level"} & set(rows.table):
         return Check("subsets", 0.0, MOST_INSTABILITY, True, "no price and no discount to change")
-    change = _change(model, rows, _deeper(rows))
+    change = _change(model, rows, logged, _deeper(rows))
     mean = float(change.mean())
     if abs(mean) < 1e-4 or len(change) < 4:
         return Check("subsets", 0.0, MOST_INSTABILITY, True, "no change whose stability could be told")

@@ -67,7 +67,7 @@ def evaluate(model: PGHS, *, seed: int = 0) -> Evaluation:
     counted = rows.groups.count >= LEAST_ROWS
     predictions = predictions_of(model, rows, answered, answered)
     count = rows.groups.count[counted]
-    checks = refute(model, rows, seed)
+    checks = refute(model, rows, answered, seed)
     return Evaluation(
         merchants=int(counted.sum()),
         rows=int(count.sum()),

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.stats import binom, kendalltau
 
 from fogline.core.errors import ConfigurationError
-from fogline.simulators.merchants.resampling import Bounds, bootstrap_mean, bootstrap_ratio
+from fogline.core.intervals import Interval, cluster_bootstrap
+from fogline.simulators.merchants.resampling import bootstrap_ratio
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -34,7 +35,7 @@ class GroupError:
         weighted: Mean of |P - Y|, groups weighing as many rows as they have.
         wape: Sum of n |P - Y| over sum of n Y.
         floors: What a perfect predictor would score, by variant: sampling noise alone.
-        interval: Of ``absolute``, by resampling groups; None for fewer than two.
+        interval: Of ``absolute``, by resampling groups; None for fewer than two, or where all are equal.
         bias: Mean of P - Y.
         groups: How many.
     """
@@ -44,7 +45,7 @@ class GroupError:
     weighted: float
     wape: float
     floors: Mapping[str, float]
-    interval: Bounds | None
+    interval: Interval | None
     bias: float
     groups: int
 
@@ -85,13 +86,13 @@ def group_error(
         weighted=float(np.average(gap, weights=count)),
         wape=float((count * gap).sum() / max((count * observed).sum(), 1e-12)),
         floors=floors,
-        interval=bootstrap_mean(gap, seed=seed),
+        interval=cluster_bootstrap(gap.tolist(), seed=seed),
         bias=float((predicted - observed).mean()),
         groups=len(gap),
     )
 
 
-def wape_interval(predicted: Floats, observed: Floats, count: Integers, *, seed: int = 0) -> Bounds | None:
+def wape_interval(predicted: Floats, observed: Floats, count: Integers, *, seed: int = 0) -> Interval | None:
     """Interval of the variant ``wape``, by resampling groups."""
     rows = count.astype(np.float64)
     return bootstrap_ratio(rows * np.abs(predicted - observed), rows * observed, seed=seed)

@@ -26,7 +26,7 @@ from fogline.simulators.merchants.cards import EvidenceCard, contrast
 from fogline.simulators.merchants.describing import describe
 from fogline.simulators.merchants.evidence import EvidenceScaler
 from fogline.simulators.merchants.logs import merchant_codes, ordered
-from fogline.simulators.merchants.policies import ARCHETYPES, EVERYBODY, Archetype, Policy, PolicyLibrary, wilson
+from fogline.simulators.merchants.policies import ARCHETYPES, EVERYBODY, Archetype, Policy, PolicyLibrary, rate_interval
 from fogline.simulators.merchants.verifying import Verdict, verify
 
 if TYPE_CHECKING:
@@ -288,7 +288,7 @@ def _policy(rows: pd.DataFrame, held: Floats, index: int, archetype: Archetype, 
         deal_breakers=archetype.deal_breakers,
         habit_share=_habit_share(rows, held),
         anchor=anchor,
-        anchor_interval=wilson(anchor, float(held.sum())),
+        anchor_interval=rate_interval(anchor, float(held.sum())),
         sensitivity=None,
         support_n=float(held.sum()),
         merchants_n=int((here >= 1).sum()),

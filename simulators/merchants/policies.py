@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from fogline.core.errors import ConfigurationError, DataError, check_choice, check_keys
+from fogline.core.intervals import wilson
 from fogline.simulators.merchants.attributes import ATTRIBUTES, attributes_of
 from fogline.simulators.merchants.columns import COLUMNS
 from fogline.simulators.merchants.evidence import EvidenceScaler
@@ -246,7 +247,7 @@ class PolicyLibrary:
             deal_breakers=(),
             habit_share=float(habit_share),
             anchor=float(anchor),
-            anchor_interval=wilson(float(anchor), float(weights.sum())),
+            anchor_interval=rate_interval(float(anchor), float(weights.sum())),
             sensitivity=None,
             support_n=float(weights.sum()),
             merchants_n=max(policy.merchants_n for policy in self.policies),
@@ -328,14 +329,12 @@ def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def wilson(share: float, trials: float, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's interval of a share, 95 %; 0 to 1 without trials."""
-    if not trials:
+def rate_interval(rate: float, support: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of an order rate; 0 to 1 without support."""
+    if not support:
         return 0.0, 1.0
-    scale = 1 + z * z / trials
-    centre = (share + z * z / (2 * trials)) / scale
-    half = z * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / scale
-    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+    low, high = wilson(min(rate * support, support), support)
+    return low, high
 
 
 @dataclass(frozen=True)

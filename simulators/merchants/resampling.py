@@ -1,22 +1,14 @@
-"""Resampling of whole merchants: trajectories of one merchant share what nobody sees."""
+"""Resampling of whole merchants, for ratios and refits; for means there is ``core.intervals.cluster_bootstrap``."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fogline.core.errors import ConfigurationError
+from fogline.core.intervals import Interval
 
 Floats = NDArray[np.float64]
-
-
-class Bounds(NamedTuple):
-    """Of an interval, in the unit of the value."""
-
-    low: float
-    high: float
 
 
 def cluster_weights(merchants: int, resamples: int, seed: int) -> Floats:
@@ -34,7 +26,7 @@ def cluster_weights(merchants: int, resamples: int, seed: int) -> Floats:
 
 def bootstrap_ratio(
     numerator: Floats, denominator: Floats, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Bounds | None:
+) -> Interval | None:
     """Percentile interval of Σ numerator / Σ denominator over merchants, each kept whole.
 
     Args:
@@ -56,9 +48,4 @@ def bootstrap_ratio(
         return None
     tail = (1 - confidence) / 2
     low, high = np.quantile(ratios, [tail, 1 - tail])
-    return Bounds(float(low), float(high))
-
-
-def bootstrap_mean(values: Floats, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> Bounds | None:
-    """Percentile interval of a mean over merchants."""
-    return bootstrap_ratio(values, np.ones(len(values)), confidence=confidence, resamples=resamples, seed=seed)
+    return Interval(float(low), float(high))

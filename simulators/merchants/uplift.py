@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fogline.core.errors import ConfigurationError
-from fogline.simulators.merchants.resampling import Bounds
+from fogline.core.intervals import Interval
 
 Floats = NDArray[np.float64]
 Column = NDArray[Any]
@@ -82,7 +82,7 @@ def bootstrapped(
     confidence: float = 0.95,
     resamples: int = 200,
     seed: int = 0,
-) -> Bounds:
+) -> Interval:
     """Percentile interval of a metric, by resampling rows within each side."""
     y_true, uplift, treatment = _checked(y_true, uplift, treatment)
     rng = np.random.default_rng([seed, 50])
@@ -93,7 +93,7 @@ def bootstrapped(
         values.append(score(y_true[rows], uplift[rows], treatment[rows]))
     tail = (1 - confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
-    return Bounds(float(low), float(high))
+    return Interval(float(low), float(high))
 
 
 def _cumulated(y_true: Column, uplift: Column, treatment: Column) -> tuple[Floats, ...]:

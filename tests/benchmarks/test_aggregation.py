@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from fogline.benchmarks.aggregation import Summary, aggregate, estimate
-from fogline.benchmarks.intervals import cluster_bootstrap, wilson
 from fogline.benchmarks.measures import suite_of
 from fogline.core.episode import Episode, Failure, Status, Turn, Usage
+from fogline.core.intervals import cluster_bootstrap, wilson
 
 SEEDS = (11, 22, 33)
 CLASS = {1.0: "correct", 0.0: "logic"}

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fogline.benchmarks.intervals import student_t, t_quantile
 from fogline.benchmarks.reproduce.cells import Cell, CellResult, run_cells, wall_clock
 from fogline.benchmarks.reproduce.report import duration, figure, markdown
 from fogline.benchmarks.reproduce.results import (
@@ -30,6 +29,7 @@ from fogline.benchmarks.reproduce.results import (
     verdict,
 )
 from fogline.core.errors import ConfigurationError, DataError
+from fogline.core.intervals import student_t, t_quantile
 
 HIGHER, LOWER = Published(direction="higher"), Published(direction="lower")
 NUMBERS = st.floats(-1e3, 1e3)

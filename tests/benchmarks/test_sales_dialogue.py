@@ -16,10 +16,10 @@ from fogline.agents.registry import make_agent
 from fogline.agents.rollout import Assignment
 from fogline.benchmarks.aggregation import Summary, aggregate
 from fogline.benchmarks.evaluation import EvalConfig, evaluate, make_plan
-from fogline.benchmarks.intervals import wilson
 from fogline.benchmarks.measures import suite_of
 from fogline.benchmarks.sales_dialogue import fingerprint, outcome_class
 from fogline.core.episode import Episode, Failure, Status, Turn
+from fogline.core.intervals import wilson
 from fogline.simulators.customers.products import bundled_cards, card_of
 from fogline.simulators.customers.scenarios import scenario_of, task_ids
 

@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from swept import Metrics, metrics, store_sweep
 
-from fogline.benchmarks.intervals import cluster_bootstrap
 from fogline.benchmarks.sweeps.cells import Facts
 from fogline.benchmarks.sweeps.config import SweepConfig
 from fogline.benchmarks.sweeps.reading import Traffic, read_sweep
@@ -26,6 +25,7 @@ from fogline.benchmarks.sweeps.silo_report import CANNOT_SAY, ReportConfig, mark
 from fogline.benchmarks.sweeps.tables import SUCCESS, Number, Table, all_tables, mean
 from fogline.core.episode import Episode, Failure
 from fogline.core.errors import ConfigurationError, MissingDependencyError
+from fogline.core.intervals import cluster_bootstrap
 from fogline.core.store import RunStore
 
 RATES = {"I-01": 1.0, "I-02": 0.6, "II-11": 0.4, "III-21": 0.0}

@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 from statistics import fmean
 
-from fogline.benchmarks.intervals import student_t
 from fogline.benchmarks.reproduce import ReproduceConfig
 from fogline.benchmarks.reproduce.cells import Cell, CellResult, Progress, run_cells
 from fogline.benchmarks.reproduce.duca.plan import (
@@ -45,6 +44,7 @@ from fogline.benchmarks.reproduce.results import (
     judge,
 )
 from fogline.core.errors import InfrastructureError
+from fogline.core.intervals import student_t
 from fogline.trainers.hian import SCOPES
 
 Settings = Mapping[str, tuple[Arm, float]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from fogline.benchmarks.intervals import student_t
 from fogline.benchmarks.reproduce.cells import CellResult
 from fogline.benchmarks.reproduce.results import Arm, Curve
 from fogline.benchmarks.reproduce.silo_bench.plan import ARMS, IN_USE, PAPER, SWEEP, Plan, arm_at
 from fogline.benchmarks.reproduce.silo_bench.playing import Game
+from fogline.core.intervals import student_t
 from fogline.envs.silo_bench.tasks.catalogue import silo_task
 
 LEVELS = ("I", "II", "III")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fogline.benchmarks.customers.judging import FEWEST, Measured, Sense, difference, judge, mean, rate
-from fogline.benchmarks.intervals import Interval, student_t, wilson
+from fogline.core.intervals import Interval, student_t, wilson
 
 FINITE = st.floats(-10, 10)
 

@@ -17,7 +17,7 @@ from fogline.simulators.merchants.metrics import (
     uplift_error,
     wape_interval,
 )
-from fogline.simulators.merchants.resampling import bootstrap_mean, bootstrap_ratio, cluster_weights
+from fogline.simulators.merchants.resampling import bootstrap_ratio, cluster_weights
 
 
 def test_every_variant_by_hand() -> None:
@@ -82,10 +82,10 @@ def test_merchants_are_resampled_whole() -> None:
     assert (weights.sum(axis=1) == 7).all()
     np.testing.assert_array_equal(weights, cluster_weights(7, 50, 3))
     rng = np.random.default_rng(0)
-    values = rng.normal(1.0, 1.0, 200)
-    low, high = bootstrap_mean(values) or (0.0, 0.0)
-    assert low < values.mean() < high
-    assert high - low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(200), rel=0.15)
+    orders, rows = rng.normal(1.0, 1.0, 200), np.ones(200)
+    low, high = bootstrap_ratio(orders, rows) or (0.0, 0.0)
+    assert low < orders.mean() < high
+    assert high - low == pytest.approx(2 * 1.96 * orders.std() / np.sqrt(200), rel=0.15)
     assert bootstrap_ratio(np.ones(1), np.ones(1)) is None
     bounds = wape_interval(np.full(50, 0.3), np.full(50, 0.2), np.full(50, 10))
     assert bounds is not None

@@ -16,7 +16,7 @@ from fogline.core.errors import DataError
 from fogline.simulators.merchants.evidence import EvidenceScaler
 from fogline.simulators.merchants.logs import TRAIN, check_log, time_split
 from fogline.simulators.merchants.mining import MiningConfig, mine
-from fogline.simulators.merchants.policies import ARCHETYPES, EVERYBODY, PolicyLibrary, wilson
+from fogline.simulators.merchants.policies import ARCHETYPES, EVERYBODY, PolicyLibrary, rate_interval
 from fogline.simulators.merchants.strategies import Intervention, Strategy
 from fogline.simulators.merchants.verifying import verify
 from fogline.simulators.merchants.world import World, WorldConfig, make_world
@@ -204,7 +204,7 @@ def test_what_a_policy_says_of_itself_is_counted() -> None:
         q = held[:, index]
         assert policy.support_n == pytest.approx(q.sum())
         assert policy.anchor == pytest.approx(np.average(orders, weights=q))
-        assert policy.anchor_interval == pytest.approx(wilson(policy.anchor, policy.support_n))
+        assert policy.anchor_interval == pytest.approx(rate_interval(policy.anchor, policy.support_n))
         assert policy.habit_share == pytest.approx(np.average(habitual, weights=q))
         assert list(policy.exemplars) == table["trajectory_id"].iloc[np.argsort(-q, kind="stable")[:3]].tolist()
 

@@ -19,7 +19,7 @@ from fogline.simulators.merchants.policies import (
     PolicyLibrary,
     Predicate,
     Priority,
-    wilson,
+    rate_interval,
 )
 
 
@@ -88,7 +88,7 @@ def test_one_policy_for_everybody_is_the_mean_by_support() -> None:
     [one] = library(2, sensitivity=0.3).pooled().policies
     assert (one.name, one.when, one.deal_breakers, one.sensitivity) == ("everybody", (), (), None)
     assert one.anchor == pytest.approx((100 * 0.2 + 200 * 0.3) / 300)
-    assert one.anchor_interval == pytest.approx(wilson(one.anchor, 300.0))
+    assert one.anchor_interval == pytest.approx(rate_interval(one.anchor, 300.0))
     signed = {item.attribute: item.direction * item.weight for item in one.priorities}
     price, quality = (kind.priorities for kind in ARCHETYPES[:2])
     assert signed == pytest.approx({name: (price.get(name, 0) + 2 * quality.get(name, 0)) / 3 for name in signed})
@@ -121,11 +121,11 @@ def test_no_attribute_is_moved_by_advertising() -> None:
 
 def test_wilsons_interval_by_hand() -> None:
     z = 1.959964
-    low, high = wilson(0.3, 50)
+    low, high = rate_interval(0.3, 50)
     for bound in (low, high):  # its bounds are where the score test just rejects
         assert abs(0.3 - bound) == pytest.approx(z * np.sqrt(bound * (1 - bound) / 50))
-    assert wilson(0.0, 10)[0] == 0.0
-    assert wilson(0.5, 0) == (0.0, 1.0)
+    assert rate_interval(0.0, 10)[0] == 0.0
+    assert rate_interval(0.5, 0) == (0.0, 1.0)
 
 
 def change(*path: Any, to: Any) -> Callable[[dict[str, Any]], None]:

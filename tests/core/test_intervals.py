@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fogline.benchmarks.intervals import cluster_bootstrap, wilson
 from fogline.core.errors import ConfigurationError
+from fogline.core.intervals import cluster_bootstrap, wilson
 
 
 def test_wilson_reproduces_published_values() -> None:

@@ -27,21 +27,21 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
+def wilson(successes: float, trials: float, confidence: float = 0.95) -> Interval:
     """Wilson's score interval of a proportion.
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
 
     Args:
-        successes: Trials that succeeded.
-        trials: Independent trials; at least 1.
+        successes: Trials that succeeded; need not be whole, where trials are weighted.
+        trials: Independent trials; more than 0.
         confidence: Coverage, in (0, 1).
 
     Raises:
         ConfigurationError: For counts that make no proportion, or a coverage outside (0, 1).
     """
     _check_confidence(confidence)
-    if trials < 1 or not 0 <= successes <= trials:
+    if not trials > 0 or not 0 <= successes <= trials:
         raise ConfigurationError(
             f"{successes} successes of {trials} trials: expected 0 <= successes <= trials, trials > 0."
         )
