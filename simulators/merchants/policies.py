@@ -21,6 +21,7 @@ from fogline.core.intervals import wilson
 from fogline.simulators.merchants.attributes import ATTRIBUTES, attributes_of
 from fogline.simulators.merchants.columns import COLUMNS
 from fogline.simulators.merchants.evidence import EvidenceScaler
+from fogline.simulators.merchants.profiles import MARKS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -363,7 +364,7 @@ class Archetype:
 ARCHETYPES: Sequence[Archetype] = (
     Archetype(
         "price",
-        {"n_view_price": 1.0, "n_tap_coupon": 1.0},
+        MARKS["price"],
         {"price": -STRONG, "discount": STRONG, "rating": WEAK, "distance": -WEAK, "badge": WEAK, "delivery": -WEAK,
          "bundle": MEDIUM},
         ("a price above what they are used to",),
@@ -371,7 +372,7 @@ ARCHETYPES: Sequence[Archetype] = (
     ),
     Archetype(
         "quality",
-        {"n_read_reviews": 1.0},
+        MARKS["quality"],
         {"rating": STRONG, "badge": MEDIUM, "photo": MEDIUM, "price": -WEAK, "discount": WEAK, "distance": -WEAK,
          "delivery": -WEAK, "reply_rate": WEAK},
         ("a poor rating",),
@@ -379,14 +380,14 @@ ARCHETYPES: Sequence[Archetype] = (
     ),
     Archetype(
         "convenience",
-        {"n_open_map": 1.2},
+        MARKS["convenience"],
         {"distance": -STRONG, "delivery": -STRONG, "price": -WEAK, "discount": WEAK, "rating": WEAK, "badge": WEAK},
         ("a long way or a long wait",),
         "They look at the map; near and soon is what counts.",
     ),
     Archetype(
         "habit",
-        {"dwell_s": -1.0, "repeat_orders": 1.0},
+        MARKS["habit"],
         {"price": -WEAK, "discount": WEAK, "rating": WEAK, "distance": -WEAK, "badge": WEAK, "delivery": -WEAK},
         (),
         "They have been here before and hardly look.",

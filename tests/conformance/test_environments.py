@@ -49,6 +49,12 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"session": "graded", "session_scale": 10.0, "turn_weights": {"identity": 0.0}, "claims_without_doing": 0.5},
         {"actions": "acts", "common_random_numbers": True, "domain": ["gym-membership", "solar-panels"]},
     ],
+    "MerchantStrategy-v0": [
+        {},
+        {"actions": "grid", "horizon": 5, "budget": 0.2, "common_random_numbers": True, "world_seed": 3},
+        {"simulator": "hybrid", "pessimism": 0.5, "world": {"n_merchants": 6, "n_trajectories": 600}},
+        {"simulator": "fitting", "actions": "grid", "world": {"n_merchants": 6, "n_trajectories": 600}},
+    ],
 }
 CASES = [(env_id, options) for env_id in ENV_IDS for options in OPTIONS.get(env_id, [{}])]
 SEEDS = (0, 7)
