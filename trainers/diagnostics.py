@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fogline.trainers.groups import Groups
-from fogline.trainers.losses import boundary_decay, kl_loss
+from fogline.trainers.losses import kl_loss
 from fogline.trainers.shapes import check_clip, check_mask, check_per_row, check_rows, check_shapes
 
 
@@ -57,46 +57,48 @@ def ratio_statistics(
 
 
 @torch.no_grad()
-def decay_statistics(
-    logp: Tensor,
-    old_logp: Tensor,
-    advantage: Tensor,
-    mask: Tensor,
-    valid: Tensor,
-    clip_low: float,
-    clip_high: float,
-    left_power: float,
-    right_power: float,
-) -> dict[str, float]:
-    """Mean weight that a boundary decay leaves in LN and in HP.
-
-    Args:
-        logp: As in :func:`ratio_statistics`.
-        old_logp: As in :func:`ratio_statistics`.
-        advantage: As in :func:`ratio_statistics`.
-        mask: As in :func:`ratio_statistics`.
-        valid: As in :func:`ratio_statistics`.
-        clip_low: As in :func:`ratio_statistics`.
-        clip_high: As in :func:`ratio_statistics`.
-        left_power: As in :func:`~fogline.trainers.losses.boundary_decay`.
-        right_power: As in :func:`~fogline.trainers.losses.boundary_decay`.
+def boundary_regions(
+    logp: Tensor, old_logp: Tensor, advantage: Tensor, mask: Tensor, valid: Tensor, clip_low: float, clip_high: float
+) -> dict[str, Tensor]:
+    """Where a token has left the trust region on the side that its advantage pushes to; as for the ratio's statistics.
 
     Returns:
-        ``decay_left_negative`` and ``decay_right_positive``, each where such tokens exist.
+        ``left_negative`` (LN) and ``right_positive`` (HP), ``[N,T]`` bool.
 
     Raises:
-        ConfigurationError: For shapes that differ, or a number out of range.
+        ConfigurationError: For shapes that differ, or a clip out of range.
     """
+    check_clip(clip_low, clip_high)
     check_shapes(logp=logp, old_logp=old_logp, advantage=advantage, mask=mask)
     kept = _kept(mask, valid)
-    advantage = advantage[kept]
-    apart = (logp[kept] - old_logp[kept]).clamp(-20, 20)
-    weight = boundary_decay(apart, advantage, left_power, right_power, clip_low, clip_high).exp()
-    regions = {
-        "decay_left_negative": (advantage < 0) & (apart.exp() < 1 - clip_low),
-        "decay_right_positive": (advantage > 0) & (apart.exp() > 1 + clip_high),
+    ratio = (logp - old_logp).clamp(-20, 20).exp()
+    return {
+        "left_negative": kept & (advantage < 0) & (ratio < 1 - clip_low),
+        "right_positive": kept & (advantage > 0) & (ratio > 1 + clip_high),
     }
-    return {name: weight[region].mean().item() for name, region in regions.items() if region.any()}
+
+
+@torch.no_grad()
+def probability_weight(slope: Tensor, logp: Tensor, old_logp: Tensor, advantage: Tensor, region: Tensor) -> Tensor:
+    """The weight w = F(r)/r of a region's tokens, ``[M]``: what a loss multiplies into A·∂π/∂θ, times π_old.
+
+    It is 1 for the true off-policy gradient and 0 where a loss clips. DGPO's lies in (0, 1] and falls with the
+    distance from the trust region; that of GPPO and CISPO grows without bound as a token dies.
+
+    Args:
+        slope: Derivative of the token losses by ``logp``, ``[N,T]``: -A·F(r).
+        logp: ``[N,T]``.
+        old_logp: ``[N,T]``.
+        advantage: ``[N,T]``, not 0 in the region.
+        region: ``[N,T]`` bool.
+
+    Raises:
+        ConfigurationError: For shapes that differ.
+    """
+    check_shapes(slope=slope, logp=logp, old_logp=old_logp, advantage=advantage, region=region)
+    check_mask(region=region)
+    ratio = (logp - old_logp)[region].clamp(-20, 20).exp()
+    return -slope[region] / advantage[region] / ratio
 
 
 @torch.no_grad()

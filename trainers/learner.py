@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from fogline.agents.policies.forward import Forward
@@ -17,10 +16,14 @@ from fogline.core.errors import ConfigurationError, FoglineError
 from fogline.trainers.batch import Batch
 from fogline.trainers.gates import gated_session
 from fogline.trainers.importance import importance_weight
+from fogline.trainers.learner_config import LearnerConfig, check_old_logp
 from fogline.trainers.processes import Processes
 from fogline.trainers.recipe import Counts, Recipe, Term
 from fogline.trainers.shapes import check_rewards
-from fogline.trainers.tally import Tally, mismatch, of_batch, of_step
+from fogline.trainers.tally import Tally, mismatch, of_batch, of_loss, of_modulation, of_step
+from fogline.trainers.whole import Credit, forward_of_parts, scored_parts
+
+__all__ = ["Learner", "LearnerConfig", "Normalising", "TrainingDiverged", "count"]
 
 
 @runtime_checkable
@@ -40,55 +43,6 @@ class Normalising(Protocol):
 
 class TrainingDiverged(FoglineError):
     """A loss or a gradient is no finite number; the weights are those before the step."""
-
-
-class LearnerConfig(BaseModel):
-    """How weights follow a batch, whatever the method.
-
-    Attributes:
-        learning_rate: Of AdamW.
-        schedule: ``constant``, or down to 0 at the last update: ``linear``, ``cosine``.
-        warmup: Updates over which the rate rises from 0.
-        weight_decay: Of AdamW.
-        betas: Of AdamW.
-        adam_epsilon: Of AdamW.
-        max_gradient_norm: Longest gradient; None for no bound.
-        epochs: Passes over a batch.
-        minibatches: Optimiser steps per pass.
-        micro_batch: Rows per forward pass; gradients of a mini-batch are added up over them.
-        old_logp: ``recompute`` scores the batch before the first step; ``first-pass`` takes the first forward pass of
-            the update, which is the same where a batch is used for one step; ``sampler`` trusts the sampler's own.
-            ``auto`` is ``first-pass`` where that is exact, else ``recompute``.
-        correction: Importance correction between sampler and trainer: ``none``, ``truncate`` or ``mask``.
-        correction_level: Whether its ratio is that of a ``token`` or of the whole ``sequence``.
-        correction_low: Ratios below are masked; None for no bound.
-        correction_high: Ratios above are truncated or masked.
-    """
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-    learning_rate: float = Field(default=1e-3, gt=0)
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup: int = Field(default=0, ge=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    betas: tuple[float, float] = Field(default=(0.9, 0.999), strict=False)
-    adam_epsilon: float = Field(default=1e-8, gt=0)
-    max_gradient_norm: float | None = Field(default=1.0, gt=0)
-    epochs: int = Field(default=1, ge=1)
-    minibatches: int = Field(default=1, ge=1)
-    micro_batch: int | None = Field(default=None, ge=1)
-    old_logp: Literal["auto", "recompute", "first-pass", "sampler"] = "auto"
-    correction: Literal["none", "truncate", "mask"] = "none"
-    correction_level: Literal["token", "sequence"] = "token"
-    correction_low: float | None = Field(default=None, ge=0)
-    correction_high: float = Field(default=3.0, gt=0)
-
-    def rate(self, update: int, updates: int) -> float:
-        """Learning rate of an update, counted from 0."""
-        warm = min((update + 1) / (self.warmup + 1), 1.0)
-        done = min(update / max(updates, 1), 1.0)
-        shape = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1.0 + math.cos(math.pi * done))}
-        return self.learning_rate * warm * shape[self.schedule]
 
 
 class Learner:
@@ -126,7 +80,7 @@ class Learner:
         self.terms = tuple(term for term in recipe.terms if term.coefficient != 0)
         self.needs = frozenset(recipe.needs).union(*(term.needs for term in self.terms))
         _check_needs(policy, recipe, self.needs, reference)
-        _check_old_logp(config)
+        check_old_logp(config)
         self.parameters = [parameter for parameter in policy.module.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.AdamW(
             self.parameters,
@@ -158,10 +112,14 @@ class Learner:
         seen = of_batch(batch, prepared)
         if self.recipe.statistics is not None:
             seen |= self.recipe.statistics(prepared)
-        advantage = {name: value.detach() for name, value in self.recipe.advantage(prepared).items()}
+        # All of it sees whole groups, which steps and micro-batches take apart.
+        credit = Credit(
+            {name: value.detach() for name, value in self.recipe.advantage(prepared).items()},
+            {term.name: term.row_weight(prepared).detach() for term in self.terms if term.row_weight is not None},
+        )
         tally = Tally()
         for rows in self._minibatches(prepared):
-            self._step(prepared, advantage, rows, tally)
+            self._step(prepared, credit, rows, tally)
         self._observe(batch)
         self.updates += 1
         self.policy.version += 1
@@ -232,7 +190,8 @@ class Learner:
         with torch.no_grad():
             for part in self._micro_batches(rows):
                 piece = batch.select(part).trimmed()
-                forward = self.policy.score(*_parts(piece), values=True) if values else scorer.score(*_parts(piece))
+                parts = scored_parts(piece)
+                forward = self.policy.score(*parts, values=True) if values else scorer.score(*parts)
                 width = piece.tokens.shape[1]
                 logp[part, :width] = forward.logp.to(logp.dtype)
                 if estimate is not None and forward.values is not None:
@@ -268,17 +227,22 @@ class Learner:
         size = self.config.micro_batch or max(len(rows), 1)
         yield from (part for part in torch.split(rows, size) if len(part))
 
-    def _step(self, batch: Batch, advantage: Mapping[str, Tensor], rows: Tensor, tally: Tally) -> None:
+    def _step(self, batch: Batch, credit: Credit, rows: Tensor, tally: Tally) -> None:
         whole = batch.select(rows)
         counts = {term.name: count(whole, term.mask) for term in self.terms}
         tokens = float(whole.policy_mask.sum())
         self.optimiser.zero_grad(set_to_none=True)
-        for part in self._micro_batches(self.processes.share(_by_length(batch, rows))):
+        parts = list(self._micro_batches(self.processes.share(_by_length(batch, rows))))
+        split = len(parts) > 1 or self.processes.count > 1
+        beforehand = split and self.recipe.options.get("modulation_scope") != "micro-batch"
+        if beforehand:
+            credit = self._modulated_whole(batch, credit, rows, parts, tally)
+        for part in parts:
             piece = batch.select(part).trimmed()
-            width = piece.tokens.shape[1]
-            credit = {name: value[part, :width] for name, value in advantage.items()}
             share = float(piece.policy_mask.sum()) / tokens
-            self._accumulate(piece, credit, counts, share, tally)
+            self._accumulate(
+                piece, credit.part(part, piece.tokens.shape[1]), counts, share, tally, modulate=not beforehand
+            )
         self.processes.add_gradients(self.parameters)
         self._check_finite(tally)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_gradient_norm or math.inf)
@@ -291,24 +255,59 @@ class Learner:
         tally.steps += 1
         tally.add({"gradient_norm": float(norm) / self.processes.count})
 
+    def _modulated_whole(
+        self, batch: Batch, credit: Credit, rows: Tensor, parts: Sequence[Tensor], tally: Tally
+    ) -> Credit:
+        """Credit modulated with a whole mini-batch in view, of which a micro-batch or a process has only a part."""
+        if self.recipe.modulate is None:
+            return credit
+        mine = torch.zeros_like(batch.valid)
+        mine[rows] = True
+        whole = replace(batch, valid=batch.valid & mine)
+        forward = forward_of_parts(self.policy, whole, parts, self.processes, entropy="entropy" in self.needs)
+        if self._old_logp() == "first-pass":
+            whole = replace(whole, old_logp=forward.logp)
+        return self._modulated(credit, forward, whole, tally)
+
+    def _modulated(self, credit: Credit, forward: Forward, batch: Batch, tally: Tally) -> Credit:
+        if self.recipe.modulate is None:
+            return credit
+        changed = {
+            name: value if name == "return" else self.recipe.modulate(value, forward, batch, self.recipe.clip).detach()
+            for name, value in credit.advantage.items()
+        }
+        tally.average(of_modulation(credit.advantage["policy"], changed["policy"], batch))
+        return replace(credit, advantage=changed)
+
     def _accumulate(
-        self, piece: Batch, credit: Mapping[str, Tensor], counts: Mapping[str, Counts], share: float, tally: Tally
+        self,
+        piece: Batch,
+        credit: Credit,
+        counts: Mapping[str, Counts],
+        share: float,
+        tally: Tally,
+        *,
+        modulate: bool,
     ) -> None:
         """Forward, objective and backward of one micro-batch."""
-        forward = self.policy.score(*_parts(piece), entropy="entropy" in self.needs, values="values" in self.needs)
+        forward = self.policy.score(
+            *scored_parts(piece), entropy="entropy" in self.needs, values="values" in self.needs
+        )
         if self._old_logp() == "first-pass":
             piece = replace(piece, old_logp=forward.logp.detach())
             tally.add(mismatch(piece), share)
+        if modulate:
+            credit = self._modulated(credit, forward, piece, tally)
         total = forward.logp.new_zeros(())
         logged = {}
         for term in self.terms:
-            value = self._term(term, forward, piece, credit, counts[term.name])
+            value = self._term(term, forward, piece, credit, counts[term.name], tally)
             total = total + term.coefficient * value
             logged[f"loss/{term.name}"] = value.item()
         tally.losses.append(total.item())
         total.backward()  # type: ignore[no-untyped-call]
         tally.add({"loss": total.item(), **logged})
-        tally.add(of_step(forward, piece, credit, self.recipe), share)
+        tally.add(of_step(forward, piece, credit.advantage, self.recipe, entropy=self.config.log_entropy), share)
 
     def _check_finite(self, tally: Tally) -> None:
         """Refuse to step on a loss that is no finite number, on all processes together."""
@@ -321,15 +320,17 @@ class Learner:
                 "or look at the batch's rewards and log-probabilities."
             )
 
-    def _term(self, term: Term, forward: Forward, piece: Batch, credit: Mapping[str, Tensor], counts: Counts) -> Tensor:
+    def _term(self, term: Term, forward: Forward, piece: Batch, credit: Credit, counts: Counts, tally: Tally) -> Tensor:
         mask = piece.masks.get(term.mask)
         if mask is None:
             mask = torch.zeros_like(piece.policy_mask)
-        advantage = torch.zeros_like(piece.behaviour_logp) if term.advantage is None else credit[term.advantage]
+        advantage = torch.zeros_like(piece.behaviour_logp)
+        if term.advantage is not None:
+            advantage = credit.advantage[term.advantage]
         carries = term.advantage is not None and term.advantage != "return"
-        if carries and self.recipe.modulate is not None:
-            advantage = self.recipe.modulate(advantage, forward, piece, self.recipe.clip).detach()
         loss = term.loss(forward, piece, advantage, mask, self.recipe.clip)
+        if term.advantage == "policy":
+            tally.average(of_loss(loss, forward, piece, advantage, mask, self.recipe.clip))
         if carries and self.config.correction != "none":
             loss = loss * importance_weight(
                 piece.old_logp,
@@ -340,8 +341,7 @@ class Learner:
                 self.config.correction_low,
                 self.config.correction_high,
             )
-        weight = None if term.row_weight is None else term.row_weight(piece).detach()
-        return term.aggregate(loss, mask, weight, piece, counts)
+        return term.aggregate(loss, mask, credit.weight.get(term.name), piece, counts)
 
 
 def count(batch: Batch, track: str) -> Counts:
@@ -361,25 +361,6 @@ def _check_needs(policy: Policy, recipe: Recipe, needs: frozenset[str], referenc
             f"recipe {recipe.name!r} with kl_coefficient={recipe.options.get('kl_coefficient')} needs a reference "
             "policy: pass reference=policy.reference(), or set kl_coefficient=0."
         )
-
-
-def _check_old_logp(config: LearnerConfig) -> None:
-    steps = config.epochs * config.minibatches
-    if config.old_logp == "first-pass" and steps > 1:
-        raise ConfigurationError(
-            f"old_logp='first-pass' with epochs={config.epochs} and minibatches={config.minibatches}: later steps "
-            "would take their own weights for the rollout's, and nothing would be clipped. Use old_logp='recompute'."
-        )
-    if config.old_logp == "sampler" and config.correction != "none":
-        raise ConfigurationError(
-            f"correction={config.correction!r} with old_logp='sampler' compares the sampler with itself: use "
-            "old_logp='recompute', or correction='none'."
-        )
-
-
-def _parts(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Mapping[str, Tensor]]:
-    """What a policy scores."""
-    return batch.tokens, batch.attention_mask, batch.policy_mask, batch.context
 
 
 def _by_length(batch: Batch, rows: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 Credit = Literal["group", "leave-one-out", "length-weighted", "pass-at-k", "gpg", "returns", "gae"]
 Aggregation = Literal["token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm"]
+TokenLoss = Literal["clipped", "gspo", "cispo", "gppo", "ce-gppo", "aspo", "sapo", "gmpo", "dgpo"]
 
 
 class RecipeOptions(BaseModel):
@@ -47,6 +48,26 @@ class RecipeOptions(BaseModel):
         cap_negative: ASPO's bound of the ratio.
         temperature_positive: SAPO's τ for positive advantages.
         temperature_negative: SAPO's τ for the others.
+        left_power: DGPO's n: below the band the weight falls with this power of the ratio.
+        right_root: DGPO's m: above the band it falls with this root.
+        loss: Which token loss lies under DynaMO.
+        allocator: How DynaMO shares out episodes: the ``exact`` optimum in the box, the ``released`` rule, or
+            ``uniform``, as many for each task.
+        proxy_power: DynaMO takes the Bernoulli variance to this power for the deviation of a task: 1 as released, 0.5
+            for what the theorem says.
+        rollouts_low: Fewest episodes of a task; half of the group size by default.
+        rollouts_high: Most episodes of a task; one and a half times the group size by default.
+        exploration: Episodes that a task is owed before its statistics count.
+        prompt_weighting: Whether a row weighs as its tokens say, or one over the episodes of its task (``prompt``), so
+            that every task counts the same however many it was given.
+        compensation: DynaMO's α: how much positive advantages of the most certain token are lifted.
+        stabilisation: DynaMO's λ: what is left of the advantage that changes the entropy most; 1 leaves all.
+        stabilisation_slope: Its γ.
+        stabilisation_threshold: Its τ, as a share of the largest change.
+        entropy_baseline: Whether the expected change is over the ``vocabulary``, which is exact, or the mean over the
+            row's sampled tokens (``sequence``), as released; densities have no vocabulary.
+        modulation_scope: Whether extremes are taken over the optimiser's ``mini-batch``, so that nothing depends on
+            how it is split (one more forward pass where it is), or over each ``micro-batch``, as released.
         schema_coefficient: λ of Dual-Track GRPO, on the loss of the schema track.
         mixing: How Dual-Track's two rewards meet: ``dual`` (the paper), ``naive`` (one summed reward on all tokens),
             ``weighted`` (advantages added before one loss), ``reward-weighted`` (the release's default).
@@ -99,6 +120,21 @@ class RecipeOptions(BaseModel):
     cap_negative: float = Field(default=3.0, gt=0)
     temperature_positive: float = Field(default=1.0, gt=0)
     temperature_negative: float = Field(default=1.05, gt=0)
+    left_power: int = Field(default=1, ge=1)
+    right_root: int = Field(default=2, ge=1)
+    loss: TokenLoss = "clipped"
+    allocator: Literal["exact", "released", "uniform"] = "exact"
+    proxy_power: float = Field(default=1.0, gt=0, le=1)
+    rollouts_low: int | None = Field(default=None, ge=1)
+    rollouts_high: int | None = Field(default=None, ge=1)
+    exploration: int = Field(default=4, ge=0)
+    prompt_weighting: Literal["token", "prompt"] = "token"
+    compensation: float = Field(default=0.2, ge=0, allow_inf_nan=False)
+    stabilisation: float = Field(default=0.6, ge=0, le=1)
+    stabilisation_slope: float = Field(default=50.0, ge=0, allow_inf_nan=False)
+    stabilisation_threshold: float = Field(default=0.99, ge=0, le=1)
+    entropy_baseline: Literal["vocabulary", "sequence"] = "vocabulary"
+    modulation_scope: Literal["mini-batch", "micro-batch"] = "mini-batch"
     schema_coefficient: float = Field(default=0.25, ge=0)
     mixing: Literal["dual", "naive", "weighted", "reward-weighted"] = "dual"
     schema_term: str = "schema"

@@ -54,13 +54,17 @@ Advantage = Callable[[Batch], Mapping[str, Tensor]]
 """Batch to detached advantages ``[N,T]`` by track; the track ``return`` is the critic's target."""
 
 Modulate = Callable[[Tensor, Forward, Batch, Clip], Tensor]
-"""Re-weighs an advantage ``[N,T]`` inside the update, after the forward pass; detached."""
+"""Re-weighs an advantage ``[N,T]`` inside the update, after the forward pass; detached.
+
+It is shown a whole optimiser mini-batch, unless the option ``modulation_scope`` is ``micro-batch``; rows that do not
+belong to it are not valid.
+"""
 
 Loss = Callable[[Forward, Batch, Tensor, Tensor, Clip], Tensor]
 """(forward, batch, advantage, mask, clip) to the loss of each token, ``[N,T]``; outside the mask it is ignored."""
 
 RowWeight = Callable[[Batch], Tensor]
-"""Batch to detached weights ``[N]``."""
+"""Batch to detached weights ``[N]``; it is shown whole batches, with every row of a group."""
 
 Aggregate = Callable[[Tensor, Tensor, Tensor | None, Batch, Counts], Tensor]
 """(loss, mask, weight, batch, counts) to this shard's part of the objective; the parts of all shards add up to it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,11 +40,13 @@ class PromptStatistics:
     """What is known of each task.
 
     Attributes:
+        tasks: Every task of the run, in the order that the cursor counts in; nothing is known of any other.
         trials: Scored episodes.
         correct: Those that earned more than ``correct_above``.
         reward: Sum of their rewards.
     """
 
+    tasks: tuple[str, ...] = ()
     trials: dict[str, int] = field(default_factory=dict)
     correct: dict[str, int] = field(default_factory=dict)
     reward: dict[str, float] = field(default_factory=dict)
@@ -113,7 +115,7 @@ class Rollouts:
         self.processes = processes or Processes()
         self.dtype = dtype
         self.cursor = Cursor()
-        self.statistics = PromptStatistics()
+        self.statistics = PromptStatistics(self.task_ids)
         self._kept: list[Any] = []
         self._scheme: tuple[RewardScheme | None] | None = None
         self._order: tuple[int, tuple[str, ...]] = (-1, ())
@@ -149,6 +151,22 @@ class Rollouts:
             scheme=self.scheme,
         )
         return Played(batch, tuple(everything), generations, kept / max(rows, 1))
+
+    def restore(self, cursor: Mapping[str, int], statistics: Mapping[str, Any]) -> None:
+        """Take up the stream of tasks, and what is known of them, from a checkpoint.
+
+        Raises:
+            ConfigurationError: They are of another set of tasks.
+        """
+        found = PromptStatistics(**statistics)
+        if found.tasks != self.task_ids:
+            strange = sorted({*found.tasks} ^ {*self.task_ids})
+            raise ConfigurationError(
+                f"the checkpoint's prompt statistics are of {len(found.tasks)} tasks, this run has "
+                f"{len(self.task_ids)} (in one only: {strange[:4]}): expected the same tasks in the same order. Use "
+                "the same tasks and limit, another folder with out=, or resume=False."
+            )
+        self.cursor, self.statistics = Cursor(**cursor), found
 
     @property
     def scheme(self) -> RewardScheme | None:
@@ -202,8 +220,7 @@ class Rollouts:
     def _sizes(self, recipe: Recipe, names: Sequence[str]) -> Sequence[int]:
         if recipe.allocate is None:
             return [self.config.group_size] * len(names)
-        statistics = {"trials": self.statistics.trials, "correct": self.statistics.correct}
-        return recipe.allocate(statistics, names, self.config.group_size * len(names))
+        return recipe.allocate(vars(self.statistics), names, self.config.group_size * len(names))
 
     def _task(self, number: int) -> str:
         """The task of a group: every pass over the tasks has an order of its own, decided by the run's seed."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from fogline.agents.policies.forward import Forward
+from fogline.agents.policies.vocabulary import entropy_of
 from fogline.trainers import diagnostics
 from fogline.trainers.batch import Batch
 from fogline.trainers.processes import Processes
-from fogline.trainers.recipe import Recipe
+from fogline.trainers.recipe import Clip, Recipe
 
 
 @dataclass
@@ -22,12 +24,14 @@ class Tally:
         steps: Optimiser steps that were taken.
         sums: What is added up and divided by the steps.
         bounds: Largest and smallest values, by names that end in ``_max`` and ``_min``.
+        averages: Sum and number of what is averaged over the tokens that it concerns, however many a step has.
         losses: Of the micro-batches of the step that is under way.
     """
 
     steps: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     bounds: dict[str, float] = field(default_factory=dict)
+    averages: dict[str, tuple[float, float]] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
 
     def add(self, values: Mapping[str, float], share: float = 1.0) -> None:
@@ -39,13 +43,27 @@ class Tally:
             else:
                 self.bounds[name] = outermost(value, self.bounds.get(name, value))
 
+    def average(self, values: Mapping[str, Tensor]) -> None:
+        """Take each of the values (``[M]``) into the mean and the bounds of its name; nothing says nothing."""
+        for name, seen in values.items():
+            if seen.numel():
+                self._average({name: (float(seen.double().sum()), float(seen.numel()))})
+                self.add({f"{name}_min": float(seen.min()), f"{name}_max": float(seen.max())})
+
+    def _average(self, parts: Mapping[str, tuple[float, float]]) -> None:
+        for name, (total, number) in parts.items():
+            before = self.averages.get(name, (0.0, 0.0))
+            self.averages[name] = (before[0] + total, before[1] + number)
+
     def means(self, processes: Processes) -> dict[str, float]:
         """Means over the steps, and bounds, of all processes."""
         whole = Tally(self.steps)
-        for sums, bounds in processes.gather([(self.sums, self.bounds)]):
+        for sums, bounds, averages in processes.gather([(self.sums, self.bounds, self.averages)]):
             whole.add(sums)
             whole.add(bounds)
-        return {name: value / max(self.steps, 1) for name, value in whole.sums.items()} | whole.bounds
+            whole._average(averages)
+        averaged = {name: total / number for name, (total, number) in whole.averages.items()}
+        return {name: value / max(self.steps, 1) for name, value in whole.sums.items()} | averaged | whole.bounds
 
 
 def of_batch(raw: Batch, prepared: Batch) -> dict[str, float]:
@@ -63,8 +81,34 @@ def mismatch(batch: Batch) -> dict[str, float]:
     return diagnostics.mismatch_statistics(batch.old_logp, batch.behaviour_logp, batch.policy_mask, batch.valid)
 
 
-def of_step(forward: Forward, piece: Batch, credit: Mapping[str, Tensor], recipe: Recipe) -> dict[str, float]:
-    """What one forward pass says of a micro-batch."""
+def of_loss(
+    loss: Tensor, forward: Forward, piece: Batch, advantage: Tensor, mask: Tensor, clip: Clip
+) -> dict[str, Tensor]:
+    """The weight w = F(r)/r that a loss leaves to each token outside the trust region, as autograd sees it."""
+    logp = forward.logp.detach()
+    regions = diagnostics.boundary_regions(logp, piece.old_logp, advantage, mask, piece.valid, clip.low, clip.high)
+    if not any(bool(region.any()) for region in regions.values()) or not loss.requires_grad:
+        return {}
+    (slope,) = torch.autograd.grad(loss, forward.logp, torch.ones_like(loss), retain_graph=True, allow_unused=True)
+    if slope is None:
+        return {}
+    return {
+        f"weight_{name}": diagnostics.probability_weight(slope, logp, piece.old_logp, advantage, region)
+        for name, region in regions.items()
+    }
+
+
+def of_modulation(before: Tensor, after: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """The factor that a modulation puts on advantages of either sign: both of DynaMO's factors, or its second alone."""
+    mask = batch.policy_mask & batch.valid[:, None]
+    regions = {"positive": mask & (before > 0), "negative": mask & (before < 0)}
+    return {f"modulation_{name}": after[region] / before[region] for name, region in regions.items()}
+
+
+def of_step(
+    forward: Forward, piece: Batch, credit: Mapping[str, Tensor], recipe: Recipe, *, entropy: bool = False
+) -> dict[str, float]:
+    """What one forward pass says of a micro-batch; ``entropy``: also what it was not asked for."""
     logged = diagnostics.ratio_statistics(
         forward.logp.detach(),
         piece.old_logp,
@@ -74,6 +118,10 @@ def of_step(forward: Forward, piece: Batch, credit: Mapping[str, Tensor], recipe
         recipe.clip.low,
         recipe.clip.high,
     )
-    if forward.entropy is not None:
-        logged |= diagnostics.entropy_statistics(forward.entropy.detach(), piece.policy_mask, piece.valid)
+    spread = forward.entropy
+    if spread is None and entropy:
+        with torch.no_grad():
+            spread = forward.expect(entropy_of)
+    if spread is not None:
+        logged |= diagnostics.entropy_statistics(spread.detach(), piece.policy_mask, piece.valid)
     return logged

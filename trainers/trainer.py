@@ -23,7 +23,7 @@ from fogline.trainers.logs import RunLog
 from fogline.trainers.measuring import episode_means, measure
 from fogline.trainers.processes import Processes
 from fogline.trainers.recipe import Recipe
-from fogline.trainers.rollouts import Cursor, Played, PromptStatistics, Rollouts
+from fogline.trainers.rollouts import Played, Rollouts
 
 CHECKPOINTS = "checkpoints"
 POLICY = "policy"
@@ -207,9 +207,8 @@ class Trainer:
             return False
         own = {"env": self.config.env, "seed": self.config.seed}
         state = load_checkpoint(found[-1], self.recipe.name, {**self.recipe.options, **own})
+        self.rollouts.restore(state["cursor"], state["statistics"])
         self.learner.restore(state, found[-1])
-        self.rollouts.cursor = Cursor(**state["cursor"])
-        self.rollouts.statistics = PromptStatistics(**state["statistics"])
         self._totals = state["totals"]
         self.update = state["update"]
         return True
@@ -243,3 +242,6 @@ def _check_group_size(recipe: Recipe, config: TrainConfig) -> None:
             f"group_size={size} is too small for recipe {recipe.name!r}, whose baseline compares {recipe.needs_groups} "
             "or more episodes of a task: raise group_size, or choose reinforce or ppo."
         )
+    if recipe.allocate is not None:
+        # Of one task it can only be the group size: what does not fit into the box is found before anything is played.
+        recipe.allocate({"tasks": ("",), "trials": {}, "correct": {}}, ("",), size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,6 +21,11 @@ from fogline.trainers.batch import Batch, batch_of
 
 def _refuse(_: Any) -> NoReturn:
     raise AssertionError("nothing here asks for the whole vocabulary")
+
+
+def _placed(values: Tensor, mask: Tensor) -> Tensor:
+    """Values ``[M,…]`` at the True places of a mask ``[N,T]``, 0 elsewhere."""
+    return values.new_zeros(*mask.shape, *values.shape[1:]).index_put((mask,), values)
 
 
 class BigramPolicy:
@@ -80,8 +85,12 @@ class BigramPolicy:
         zero = logps.new_zeros(())
         chosen = torch.where(policy_mask, logps.gather(-1, tokens[..., None]).squeeze(-1), zero)
         spread = torch.where(policy_mask, -(logps.exp() * logps).sum(-1), zero) if entropy else None
+
+        def expect(function: Callable[[Tensor], Tensor]) -> Tensor:
+            return _placed(function(logps[policy_mask]), policy_mask)
+
         estimate = torch.where(policy_mask, self.module.values[before], zero) if values else None  # type: ignore[index]
-        return Forward(chosen, spread, estimate, _refuse, _refuse)
+        return Forward(chosen, spread, estimate, _refuse, expect)
 
     def reference(self) -> BigramPolicy:
         return copy.deepcopy(self)
@@ -124,7 +133,13 @@ class FreePolicy(BigramPolicy):
         values: bool = False,
     ) -> Forward:
         parts = [dict(self.module.named_parameters())[name][context["place"]] for name in ("logp", "entropy", "values")]
-        return Forward(parts[0], parts[1] if entropy else None, parts[2] if values else None, _refuse, _refuse)
+
+        def expect(function: Callable[[Tensor], Tensor]) -> Tensor:
+            """As if there were the token and one other: a number of its own for each token all the same."""
+            likely = parts[0][policy_mask].detach().clamp(max=-1e-3)
+            return _placed(function(torch.stack((likely, torch.log1p(-likely.exp())), -1)), policy_mask)
+
+        return Forward(parts[0], parts[1] if entropy else None, parts[2] if values else None, _refuse, expect)
 
     def gradient(self, name: str = "logp") -> Tensor:
         """Of the last update, ``[N,T]``."""

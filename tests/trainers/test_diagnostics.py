@@ -8,10 +8,11 @@ from torch import Tensor
 
 from fogline.core.errors import ConfigurationError, DataError
 from fogline.trainers.diagnostics import (
-    decay_statistics,
+    boundary_regions,
     entropy_statistics,
     group_statistics,
     mismatch_statistics,
+    probability_weight,
     ratio_statistics,
 )
 
@@ -58,13 +59,21 @@ def test_k1_and_k3_both_estimate_the_divergence_of_the_new_policy_from_the_sampl
     assert found["kl_k3"] == pytest.approx(exact, rel=0.05)
 
 
-def test_decay_statistics_average_the_weight_of_each_region() -> None:
-    logp = real([[0.4, 0.2, 3.0, 1.0]]).log()
-    sign, mask = real([[-1.0, -1.0, 1.0, 1.0]]), torch.ones(1, 4, dtype=torch.bool)
-    found = decay_statistics(logp, torch.zeros_like(logp), sign, mask, mask[:, 0], 0.2, 0.2, 1, 0.5)
-    assert found == pytest.approx(
-        {"decay_left_negative": (0.5 + 0.25) / 2, "decay_right_positive": math.sqrt(0.4)}, abs=1e-12
-    )
+def test_the_weight_at_a_boundary_is_what_autograd_multiplies_over_the_ratio() -> None:
+    logp = real([[0.4, 0.9, 3.0, 1.0]]).log().requires_grad_()
+    old, sign = torch.zeros_like(logp), real([[-2.0, -1.0, 3.0, 1.0]])
+    mask = torch.ones(1, 4, dtype=torch.bool)
+    regions = boundary_regions(logp, old, sign, mask, mask[:, 0], 0.2, 0.2)
+    assert {name: region[0].tolist() for name, region in regions.items()} == {
+        "left_negative": [True, False, False, False],
+        "right_positive": [False, False, True, False],
+    }
+    loss = -sign * real([[0.25, 1.0, 0.5, 1.0]]) * logp.exp()
+    (slope,) = torch.autograd.grad(loss.sum(), logp)
+    found = [probability_weight(slope, logp, old, sign, region).item() for region in regions.values()]
+    assert found == pytest.approx([0.25, 0.5], abs=1e-12)
+    hidden = boundary_regions(logp, old, sign, ~mask, mask[:, 0], 0.2, 0.2)
+    assert not any(bool(region.any()) for region in hidden.values())
 
 
 def test_mismatch_and_entropy_by_hand() -> None:
@@ -113,7 +122,6 @@ def test_group_statistics_by_hand() -> None:
 def test_nothing_to_say_is_left_out() -> None:
     token, none = torch.zeros(2, 2), torch.zeros(2, 2, dtype=torch.bool)
     assert ratio_statistics(token, token, token, none, ~none[:, 0], 0.2, 0.2) == {}
-    assert decay_statistics(token, token, token, ~none, ~none[:, 0], 0.2, 0.2, 1, 1) == {}
     assert mismatch_statistics(token, token, ~none, none[:, 0]) == {}
     assert entropy_statistics(token, none, ~none[:, 0]) == {}
     row, group = token[:, 0], torch.zeros(2, dtype=torch.int64)

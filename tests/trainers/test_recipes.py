@@ -37,7 +37,7 @@ NAMES = [
     "ce-gppo",
     "aspo",
 ]
-NAMES += ["sapo", "gmpo", "dual-track-grpo", "duca", "gdpo", "mt-grpo"]
+NAMES += ["sapo", "gmpo", "dgpo", "dual-track-grpo", "duca", "gdpo", "mt-grpo", "dynamo"]
 PLAIN = LearnerConfig(max_gradient_norm=None, old_logp="sampler")
 """No bound on the gradient, and the sampler's log-probabilities as the old ones: ratios as the test sets them."""
 
@@ -84,6 +84,18 @@ def test_the_table_has_every_method_with_all_that_it_reads() -> None:
         ("aspo", "cap_positive", 3.0),
         ("sapo", "temperature_negative", 1.05),
         ("gmpo", "clip_low", 0.4),
+        ("dgpo", "left_power", 1),
+        ("dgpo", "right_root", 2),
+        ("dgpo", "clip_high", 0.2),
+        ("dgpo", "aggregation", "token-mean"),
+        ("dynamo", "clip_high", 0.28),
+        ("dynamo", "dual_clip", 10.0),
+        ("dynamo", "compensation", 0.2),
+        ("dynamo", "stabilisation", 0.6),
+        ("dynamo", "stabilisation_slope", 50.0),
+        ("dynamo", "stabilisation_threshold", 0.99),
+        ("dynamo", "proxy_power", 1.0),
+        ("dynamo", "prompt_weighting", "token"),
         ("dual-track-grpo", "schema_coefficient", 0.25),
         ("dual-track-grpo", "ddof", 0),
         ("dual-track-grpo", "epsilon", 1e-6),

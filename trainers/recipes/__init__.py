@@ -11,10 +11,13 @@ from fogline.trainers.recipe import Recipe
 from fogline.trainers.recipes.classic import CLASSIC
 from fogline.trainers.recipes.dual_horizon import DUAL_HORIZON
 from fogline.trainers.recipes.dual_track import DUAL_TRACK
+from fogline.trainers.recipes.dynamo import DYNAMO
 from fogline.trainers.recipes.entry import Entry
 from fogline.trainers.recipes.group_relative import GROUP_RELATIVE
 
-RECIPES: Mapping[str, Entry] = {entry.name: entry for entry in (*CLASSIC, *GROUP_RELATIVE, *DUAL_TRACK, *DUAL_HORIZON)}
+RECIPES: Mapping[str, Entry] = {
+    entry.name: entry for entry in (*CLASSIC, *GROUP_RELATIVE, *DUAL_TRACK, *DUAL_HORIZON, *DYNAMO)
+}
 
 
 def make_recipe(name: str, **options: Any) -> Recipe:

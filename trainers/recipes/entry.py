@@ -42,6 +42,7 @@ class Entry:
         statistics: Settings to what it logs of a batch; by default, what a sum of two horizons leaves to the turns.
         needs_groups: Smallest group that it compares; by default, what its settings' ``advantage`` compares.
         critic: Whether it can have a value term; with another advantage than ``gae`` it has none.
+        extend: What is added to the assembled method: allocation, modulation.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Entry:
     critic: bool = False
     statistics: Callable[[RecipeOptions], Statistics] = lambda _: summed_statistics
     needs_groups: int | None = None
+    extend: Callable[[Recipe, RecipeOptions], Recipe] = lambda recipe, _: recipe
 
     @property
     def defaults(self) -> Mapping[str, Any]:
@@ -70,7 +72,7 @@ class Entry:
         reads = {"values"} if learned else set()
         if options.kl_coefficient > 0 and options.kl_placement == "reward":
             reads.add("reference")
-        return Recipe(
+        recipe = Recipe(
             name=self.name,
             paper=self.paper,
             options={name: getattr(options, name) for name in self.defaults},
@@ -83,6 +85,7 @@ class Entry:
             needs_groups=self.needs_groups or (2 if options.advantage in GROUPED else 1),
             needs=frozenset(reads),
         )
+        return self.extend(recipe, options)
 
     def parts(self) -> dict[str, Any]:
         """Roles and parts, with what every method can have in brackets."""
