@@ -17,6 +17,7 @@ from fogline.trainers.batch import Batch
 from fogline.trainers.gates import gated_session
 from fogline.trainers.importance import importance_weight
 from fogline.trainers.learner_config import LearnerConfig, check_old_logp
+from fogline.trainers.modulation import vocabulary_moments
 from fogline.trainers.processes import Processes
 from fogline.trainers.recipe import Counts, Recipe, Term
 from fogline.trainers.shapes import check_rewards
@@ -79,6 +80,8 @@ class Learner:
         self.updates = 0
         self.terms = tuple(term for term in recipe.terms if term.coefficient != 0)
         self.needs = frozenset(recipe.needs).union(*(term.needs for term in self.terms))
+        logs = config.log_entropy and "entropy" not in self.needs
+        self.observe = recipe.observe or (vocabulary_moments if logs else None)
         _check_needs(policy, recipe, self.needs, reference)
         check_old_logp(config)
         self.parameters = [parameter for parameter in policy.module.parameters() if parameter.requires_grad]
@@ -264,7 +267,8 @@ class Learner:
         mine = torch.zeros_like(batch.valid)
         mine[rows] = True
         whole = replace(batch, valid=batch.valid & mine)
-        forward = forward_of_parts(self.policy, whole, parts, self.processes, entropy="entropy" in self.needs)
+        reads = "entropy" in self.needs
+        forward = forward_of_parts(self._score, whole, parts, self.processes, entropy=reads, observe=self.observe)
         if self._old_logp() == "first-pass":
             whole = replace(whole, old_logp=forward.logp)
         return self._modulated(credit, forward, whole, tally)
@@ -279,6 +283,12 @@ class Learner:
         tally.average(of_modulation(credit.advantage["policy"], changed["policy"], batch))
         return replace(credit, advantage=changed)
 
+    def _score(self, piece: Batch, *, values: bool = False) -> Forward:
+        """The current policy's view of rows, with what the method reads of it."""
+        # Policies that are never asked to observe the vocabulary need not know how.
+        observed: dict[str, Any] = {} if self.observe is None else {"observe": self.observe}
+        return self.policy.score(*scored_parts(piece), entropy="entropy" in self.needs, values=values, **observed)
+
     def _accumulate(
         self,
         piece: Batch,
@@ -290,9 +300,7 @@ class Learner:
         modulate: bool,
     ) -> None:
         """Forward, objective and backward of one micro-batch."""
-        forward = self.policy.score(
-            *scored_parts(piece), entropy="entropy" in self.needs, values="values" in self.needs
-        )
+        forward = self._score(piece, values="values" in self.needs)
         if self._old_logp() == "first-pass":
             piece = replace(piece, old_logp=forward.logp.detach())
             tally.add(mismatch(piece), share)
@@ -307,7 +315,7 @@ class Learner:
         tally.losses.append(total.item())
         total.backward()  # type: ignore[no-untyped-call]
         tally.add({"loss": total.item(), **logged})
-        tally.add(of_step(forward, piece, credit.advantage, self.recipe, entropy=self.config.log_entropy), share)
+        tally.add(of_step(forward, piece, credit.advantage, self.recipe), share)
 
     def _check_finite(self, tally: Tally) -> None:
         """Refuse to step on a loss that is no finite number, on all processes together."""

@@ -116,6 +116,8 @@ class Recipe:
         gate: Session rewards; None takes them as they are.
         select: Which rows are kept; None keeps all.
         modulate: Re-weighs advantages in the update; None leaves them.
+        observe: What ``modulate`` reads of the whole vocabulary as ``Forward.observed``; its first column is the
+            entropy, which is logged. None reads nothing.
         allocate: Rollouts per task; None gives every task the same.
         statistics: What it logs of a batch; None for nothing of its own.
         needs_groups: Smallest group that the advantage can use.
@@ -131,6 +133,7 @@ class Recipe:
     gate: Gate | None = None
     select: Select | None = None
     modulate: Modulate | None = None
+    observe: Callable[[Tensor], Tensor] | None = None
     allocate: Allocate | None = None
     statistics: Statistics | None = None
     needs_groups: int = 1

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from fogline.agents.policies.forward import Forward
-from fogline.agents.policies.vocabulary import entropy_of
 from fogline.trainers import diagnostics
 from fogline.trainers.batch import Batch
 from fogline.trainers.processes import Processes
@@ -89,9 +88,8 @@ def of_loss(
     regions = diagnostics.boundary_regions(logp, piece.old_logp, advantage, mask, piece.valid, clip.low, clip.high)
     if not any(bool(region.any()) for region in regions.values()) or not loss.requires_grad:
         return {}
-    (slope,) = torch.autograd.grad(loss, forward.logp, torch.ones_like(loss), retain_graph=True, allow_unused=True)
-    if slope is None:
-        return {}
+    ones = torch.ones_like(loss)
+    (slope,) = torch.autograd.grad(loss, forward.logp, ones, retain_graph=True, materialize_grads=True)
     return {
         f"weight_{name}": diagnostics.probability_weight(slope, logp, piece.old_logp, advantage, region)
         for name, region in regions.items()
@@ -105,10 +103,8 @@ def of_modulation(before: Tensor, after: Tensor, batch: Batch) -> dict[str, Tens
     return {f"modulation_{name}": after[region] / before[region] for name, region in regions.items()}
 
 
-def of_step(
-    forward: Forward, piece: Batch, credit: Mapping[str, Tensor], recipe: Recipe, *, entropy: bool = False
-) -> dict[str, float]:
-    """What one forward pass says of a micro-batch; ``entropy``: also what it was not asked for."""
+def of_step(forward: Forward, piece: Batch, credit: Mapping[str, Tensor], recipe: Recipe) -> dict[str, float]:
+    """What one forward pass says of a micro-batch."""
     logged = diagnostics.ratio_statistics(
         forward.logp.detach(),
         piece.old_logp,
@@ -119,9 +115,8 @@ def of_step(
         recipe.clip.high,
     )
     spread = forward.entropy
-    if spread is None and entropy:
-        with torch.no_grad():
-            spread = forward.expect(entropy_of)
+    if spread is None and forward.observed is not None:
+        spread = forward.observed[..., 0]
     if spread is not None:
         logged |= diagnostics.entropy_statistics(spread.detach(), piece.policy_mask, piece.valid)
     return logged

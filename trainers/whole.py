@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from fogline.agents.policies.forward import Forward
-from fogline.agents.policies.policy import Policy
 from fogline.trainers.batch import Batch
 from fogline.trainers.processes import Processes
 
@@ -41,24 +40,28 @@ def scored_parts(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Mapping[str, Ten
 
 @torch.no_grad()
 def forward_of_parts(
-    policy: Policy, batch: Batch, parts: Sequence[Tensor], processes: Processes, *, entropy: bool = False
+    score: Callable[[Batch], Forward],
+    batch: Batch,
+    parts: Sequence[Tensor],
+    processes: Processes,
+    *,
+    entropy: bool = False,
+    observe: Callable[[Tensor], Tensor] | None = None,
 ) -> Forward:
     """The current policy's view of rows that are scored in parts, without gradient and without values.
 
     Args:
-        policy: Who scores.
+        score: Of one part.
         batch: All rows.
         parts: Row indices of each pass, on this process.
         processes: Each of them scores its own parts, and all see the whole.
-        entropy: Whether it is wanted.
+        entropy: Whether ``score`` gives it.
+        observe: What ``score`` observes.
 
     Returns:
         ``[N,T]`` of all rows, 0 in those that no process scored.
     """
-    passes: list[tuple[Tensor, Forward]] = []
-    for part in parts:
-        piece = batch.select(part).trimmed()
-        passes.append((part, policy.score(*scored_parts(piece), entropy=entropy)))
+    passes = [(part, score(batch.select(part).trimmed())) for part in parts]
 
     def put(pick: Callable[[Tensor, Forward], Tensor | None], *inner: int) -> Tensor:
         whole = batch.behaviour_logp.new_zeros(*batch.tokens.shape, *inner)
@@ -68,15 +71,23 @@ def forward_of_parts(
                 whole[part, : found.shape[1]] = found.to(whole.dtype)
         return processes.add(whole)
 
+    def inner(fn: Callable[[Tensor], Tensor]) -> torch.Size:
+        """What ``fn`` makes of a place: a process without rows must know it too."""
+        return fn(batch.behaviour_logp.new_zeros(1, 1)).shape[1:]
+
     @torch.no_grad()
     def gather(ids: Tensor) -> Tensor:
         return put(lambda part, forward: forward.gather(ids[part, : forward.logp.shape[1]]), ids.shape[-1])
 
     @torch.no_grad()
     def expect(fn: Callable[[Tensor], Tensor]) -> Tensor:
-        # A process without rows must know the shape that the others have.
-        inner = fn(batch.behaviour_logp.new_zeros(1, 1)).shape[1:]
-        return put(lambda _, forward: forward.expect(fn), *inner)
+        return put(lambda _, forward: forward.expect(fn), *inner(fn))
 
-    logp = put(lambda _, forward: forward.logp)
-    return Forward(logp, put(lambda _, forward: forward.entropy) if entropy else None, None, gather, expect)
+    return Forward(
+        logp=put(lambda _, forward: forward.logp),
+        entropy=put(lambda _, forward: forward.entropy) if entropy else None,
+        values=None,
+        gather=gather,
+        expect=expect,
+        observed=None if observe is None else put(lambda _, forward: forward.observed, *inner(observe)),
+    )

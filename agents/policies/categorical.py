@@ -105,6 +105,7 @@ class CategoricalPolicy(OneTokenPolicy):
         *,
         entropy: bool = False,
         values: bool = False,
+        observe: Callable[[Tensor], Tensor] | None = None,
     ) -> Forward:
         """Log-probabilities of choices that were made earlier; see :meth:`Policy.score`.
 
@@ -126,7 +127,7 @@ class CategoricalPolicy(OneTokenPolicy):
         def expect(function: Callable[[Tensor], Tensor]) -> Tensor:
             return placed(self._expect(logps, function), policy_mask)
 
-        return self._forward(policy_mask, observation, joint, spread, values, gather, expect)
+        return self._forward(policy_mask, observation, joint, spread, values, gather, expect, observe)
 
     def transcribe(self, episode: Episode, rules: str | Mapping[str, str] = "") -> Episode:
         """Somebody else's episode as this policy's tokens, to learn from by :func:`~fogline.trainers.sft.fine_tune`.

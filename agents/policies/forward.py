@@ -20,7 +20,10 @@ class Forward:
         values: Critic's estimate at the same places, ``[N,T]``, with gradient; None without a critic.
         gather: Log-probabilities ``[N,T,k]`` of token ids ``[N,T,k]``, with gradient.
         expect: ``expect(fn)[n,t] = fn(logp_vocabulary)`` for ``fn`` from log-probabilities ``[M,V]`` to ``[M]``,
-            as ``[N,T]`` with gradient. Both walk over places in chunks, so that ``[N,T,V]`` never exists.
+            as ``[N,T]`` with gradient; a ``fn`` to ``[M,k]`` gives ``[N,T,k]``. Both walk over places in chunks, so
+            that ``[N,T,V]`` never exists.
+        observed: What the function ``observe`` of :meth:`Policy.score` made of the whole distribution, ``[N,T,k]``,
+            without gradient, 0 where the policy did not write; None where nothing was asked for.
     """
 
     logp: Tensor
@@ -28,3 +31,4 @@ class Forward:
     values: Tensor | None
     gather: Callable[[Tensor], Tensor]
     expect: Callable[[Callable[[Tensor], Tensor]], Tensor]
+    observed: Tensor | None = None

@@ -120,10 +120,12 @@ class GaussianPolicy(OneTokenPolicy):
         *,
         entropy: bool = False,
         values: bool = False,
+        observe: Callable[[Tensor], Tensor] | None = None,
     ) -> Forward:
         """Log-densities of samples that were drawn earlier; see :meth:`Policy.score`.
 
-        ``gather`` and ``expect`` of the result raise :class:`ConfigurationError`: a density has no vocabulary.
+        ``observe``, and ``gather`` and ``expect`` of the result, raise :class:`ConfigurationError`: a density has no
+        vocabulary.
         """
         observation = context["observation"][policy_mask]
         mean = self.network.outputs(observation)
@@ -134,10 +136,10 @@ class GaussianPolicy(OneTokenPolicy):
         def refuse(_: Tensor | Callable[[Tensor], Tensor]) -> NoReturn:
             raise ConfigurationError(
                 f"{self.name} has a density, which has no vocabulary: terms that read top-k or all tokens need "
-                "discrete actions; use a term of sampled tokens."
+                "discrete actions; use a term of sampled tokens, and entropy_baseline='sequence' for DynaMO."
             )
 
-        return self._forward(policy_mask, observation, logps, spread, values, refuse, refuse)
+        return self._forward(policy_mask, observation, logps, spread, values, refuse, refuse, observe)
 
     def context(self, turns: Sequence[Turn], final_observation: Any) -> RowContext:
         """As :meth:`OneTokenPolicy.context`, with the samples as ``action`` ``[T,A]``.

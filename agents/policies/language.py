@@ -261,6 +261,7 @@ class CausalLMPolicy:
         *,
         entropy: bool = False,
         values: bool = False,
+        observe: Callable[[Tensor], Tensor] | None = None,
     ) -> Forward:
         """Log-probabilities of tokens that were sampled earlier, under the current weights.
 
@@ -271,6 +272,7 @@ class CausalLMPolicy:
             context: Not used.
             entropy: Whether ``Forward.entropy`` is wanted.
             values: Whether ``Forward.values`` is wanted.
+            observe: See :meth:`Policy.score`.
 
         Raises:
             ConfigurationError: For ``values`` without a critic.
@@ -300,7 +302,7 @@ class CausalLMPolicy:
         estimates = None
         if values and self._critic is not None:
             estimates = self._critic(at_places.to(self._critic.weight.dtype))[:, 0]
-        return places.forward(ids[rows, columns], entropy=entropy, values=estimates)
+        return places.forward(ids[rows, columns], entropy=entropy, values=estimates, observe=observe)
 
     def _hidden(self, ids: Tensor, lengths: Tensor, mask: Tensor, places: tuple[Tensor, Tensor]) -> Tensor:
         """Hidden states ``[M,H]`` at places; prompts that rows share are read once where that saves enough."""

@@ -149,7 +149,12 @@ class OneTokenPolicy:
         values: bool,
         gather: Callable[[Tensor], Tensor],
         expect: Callable[[Callable[[Tensor], Tensor]], Tensor],
+        observe: Callable[[Tensor], Tensor] | None,
     ) -> Forward:
+        observed = None
+        if observe is not None:
+            with torch.no_grad():
+                observed = expect(observe)
         estimated = self.network.values(observation) if values else None
         return Forward(
             logp=placed(logp, policy_mask),
@@ -157,6 +162,7 @@ class OneTokenPolicy:
             values=None if estimated is None else placed(estimated, policy_mask),
             gather=gather,
             expect=expect,
+            observed=observed,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -86,6 +86,7 @@ class Policy(Protocol):
         *,
         entropy: bool = False,
         values: bool = False,
+        observe: Callable[[Tensor], Tensor] | None = None,
     ) -> Forward:
         """Log-probabilities of tokens that were sampled earlier, under the current weights.
 
@@ -97,6 +98,8 @@ class Policy(Protocol):
                 per row ``[N,…]``.
             entropy: Whether ``Forward.entropy`` is wanted.
             values: Whether ``Forward.values`` is wanted.
+            observe: From log-probabilities of the whole vocabulary ``[M,V]`` to ``[M,k]``, evaluated without gradient
+                in the same walk over it, for ``Forward.observed``.
         """
         ...
 

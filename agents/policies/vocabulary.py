@@ -47,18 +47,32 @@ class VocabularyPlaces:
         self._temperature = temperature
         self._chunk = chunk or max(1, _ENTRIES // vocabulary_size)
 
-    def forward(self, ids: Tensor, *, entropy: bool, values: Tensor | None) -> Forward:
+    def forward(
+        self,
+        ids: Tensor,
+        *,
+        entropy: bool,
+        values: Tensor | None,
+        observe: Callable[[Tensor], Tensor] | None = None,
+    ) -> Forward:
         """Assemble what a loss needs.
 
         Args:
             ids: Tokens at the places, ``[M]``.
             entropy: Whether entropies are wanted.
             values: A critic's estimates at the places, ``[M]``.
+            observe: From log-probabilities ``[M,V]`` to ``[M,k]``, without gradient.
         """
 
         def score(logp: Tensor, chosen: Tensor) -> Tensor:
-            picked = logp.gather(1, chosen[:, None])
-            return torch.cat((picked, entropy_of(logp)[:, None]), 1) if entropy else picked
+            columns = [logp.gather(1, chosen[:, None])]
+            if entropy:
+                columns.append(entropy_of(logp)[:, None])
+            if observe is not None:
+                # Last: a backward pass that recomputes a chunk stops before it.
+                with torch.no_grad():
+                    columns.append(observe(logp))
+            return torch.cat(columns, 1) if len(columns) > 1 else columns[0]
 
         scored = self._walk(score, ids)
         return Forward(
@@ -67,6 +81,7 @@ class VocabularyPlaces:
             values=None if values is None else self._spread(values),
             gather=self._gather,
             expect=self._expect,
+            observed=None if observe is None else self._spread(scored[:, 1 + entropy :].detach()),
         )
 
     def _gather(self, ids: Tensor) -> Tensor:

@@ -79,6 +79,7 @@ class BigramPolicy:
         *,
         entropy: bool = False,
         values: bool = False,
+        observe: Callable[[Tensor], Tensor] | None = None,
     ) -> Forward:
         before = torch.cat([torch.full_like(tokens[:, :1], self.vocabulary), tokens[:, :-1]], 1)
         logps = self.module.table.log_softmax(-1)[before]  # type: ignore[union-attr,operator]
@@ -89,8 +90,10 @@ class BigramPolicy:
         def expect(function: Callable[[Tensor], Tensor]) -> Tensor:
             return _placed(function(logps[policy_mask]), policy_mask)
 
+        observed = None if observe is None else expect(observe).detach()
+
         estimate = torch.where(policy_mask, self.module.values[before], zero) if values else None  # type: ignore[index]
-        return Forward(chosen, spread, estimate, _refuse, expect)
+        return Forward(chosen, spread, estimate, _refuse, expect, observed)
 
     def reference(self) -> BigramPolicy:
         return copy.deepcopy(self)
@@ -131,6 +134,7 @@ class FreePolicy(BigramPolicy):
         *,
         entropy: bool = False,
         values: bool = False,
+        observe: Callable[[Tensor], Tensor] | None = None,
     ) -> Forward:
         parts = [dict(self.module.named_parameters())[name][context["place"]] for name in ("logp", "entropy", "values")]
 
@@ -139,7 +143,9 @@ class FreePolicy(BigramPolicy):
             likely = parts[0][policy_mask].detach().clamp(max=-1e-3)
             return _placed(function(torch.stack((likely, torch.log1p(-likely.exp())), -1)), policy_mask)
 
-        return Forward(parts[0], parts[1] if entropy else None, parts[2] if values else None, _refuse, expect)
+        observed = None if observe is None else expect(observe)
+
+        return Forward(parts[0], parts[1] if entropy else None, parts[2] if values else None, _refuse, expect, observed)
 
     def gradient(self, name: str = "logp") -> Tensor:
         """Of the last update, ``[N,T]``."""

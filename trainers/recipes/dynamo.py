@@ -62,7 +62,7 @@ def with_dynamo(recipe: Recipe, options: RecipeOptions) -> Recipe:
         without = (None, "return")
         terms = tuple(term if term.advantage in without else replace(term, row_weight=prompt_weight) for term in terms)
     modulate = entropy_modulation(options)
-    reads = {"entropy"} if modulate is not None and options.entropy_baseline == "sequence" else set()
+    sampled = options.entropy_baseline == "sequence"
     return replace(
         recipe,
         options={**recipe.options, **{name: getattr(options, name) for name in OWN}},
@@ -70,7 +70,8 @@ def with_dynamo(recipe: Recipe, options: RecipeOptions) -> Recipe:
         allocate=None if options.allocator == "uniform" else allocation_by(options, recipe.needs_groups),
         modulate=modulate,
         statistics=_with_group_sizes(recipe.statistics),
-        needs=recipe.needs | reads,
+        observe=None if modulate is None or sampled else modulation.vocabulary_moments,
+        needs=recipe.needs | ({"entropy"} if modulate is not None and sampled else set()),
     )
 
 
@@ -126,7 +127,7 @@ def entropy_modulation(options: RecipeOptions) -> Modulate | None:
     def modulate(advantage: Tensor, forward: Forward, batch: Batch, clip: Clip) -> Tensor:
         mask = batch.policy_mask & batch.valid[:, None]
         logp = forward.logp.detach()
-        entropy, expectation = _entropy_and_expectation(forward, logp, mask, options)
+        entropy, expectation = _entropy_and_expectation(forward, logp, mask)
         factor = modulation.entropy_compensation(entropy, advantage, mask, options.compensation)
         if damps:
             step = modulation.clipped_step(logp - batch.old_logp, advantage, clip.low, clip.high)
@@ -144,12 +145,10 @@ def entropy_modulation(options: RecipeOptions) -> Modulate | None:
     return modulate
 
 
-@torch.no_grad()
-def _entropy_and_expectation(
-    forward: Forward, logp: Tensor, mask: Tensor, options: RecipeOptions
-) -> tuple[Tensor, Tensor]:
-    if options.entropy_baseline == "vocabulary":
-        entropy, expectation = forward.expect(modulation.vocabulary_moments).detach().to(logp.dtype).unbind(-1)
+def _entropy_and_expectation(forward: Forward, logp: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """H and E[π Λ], over the vocabulary where it was observed, else over the row's sampled tokens."""
+    if forward.observed is not None:
+        entropy, expectation = forward.observed.to(logp.dtype).unbind(-1)
         return entropy, expectation
     assert forward.entropy is not None, "the learner gives a method what it needs"
     entropy = forward.entropy.detach().to(logp.dtype)
