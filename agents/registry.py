@@ -55,6 +55,11 @@ SCRIPTED: Mapping[str, Mapping[str, str]] = {
         "wordy": "fogline.agents.scripted.sales_dialogue:Wordy",
         "false-denial": "fogline.agents.scripted.sales_dialogue:FalseDenial",
     },
+    "MerchantStrategy-v0": {
+        "usual": "fogline.agents.scripted.merchant_strategy:Usual",
+        "constant": "fogline.agents.scripted.merchant_strategy:Constant",
+        "ranked": "fogline.agents.scripted.merchant_strategy:Ranked",
+    },
 }
 """Agents of one environment."""
 

@@ -58,6 +58,8 @@ class MerchantStrategyEnv(TurnEnv[NDArray[np.float32], Any]):
             prices, ratings and competition move alike in all.
         actions: ``"box"`` or ``"grid"``.
         horizon: Periods of an episode.
+        horizon_ends: Whether the horizon is an end (terminated), for a learner that is to make the most of just these
+            periods; by default it is a cut, after which trade would have gone on.
         budget: What promotion may take, as a share of the usual profit of all periods.
         world: The market: knobs of :class:`~fogline.simulators.merchants.world.WorldConfig` that differ from the
             reference market.
@@ -85,6 +87,7 @@ class MerchantStrategyEnv(TurnEnv[NDArray[np.float32], Any]):
         simulator: Simulator = "world",
         actions: Literal["box", "grid"] = "box",
         horizon: int = 12,
+        horizon_ends: bool = False,
         budget: float = 0.5,
         world: WorldConfig | Mapping[str, Any] | None = None,
         world_seed: int = 0,
@@ -94,7 +97,7 @@ class MerchantStrategyEnv(TurnEnv[NDArray[np.float32], Any]):
         common_random_numbers: bool = False,
         render_mode: str | None = None,
     ) -> None:
-        check_options(actions, horizon, budget, pessimism, simulator)
+        check_options(actions, horizon, horizon_ends, budget, pessimism, simulator)
         self._customers = customers(simulator, world, world_seed, model)
         super().__init__(self._customers.profiles.ids, render_mode)
         self.reward_scheme = reward_scheme(pessimism)
@@ -103,7 +106,7 @@ class MerchantStrategyEnv(TurnEnv[NDArray[np.float32], Any]):
         # Paired, an owner who does better with the same seed did so before the same people.
         self._trading = trading_of(self._customers, trading, horizon=horizon, budget=budget, paired=True)
         self._window = Window(self._trading)
-        self._grid, self._common, self._pessimism = actions == "grid", common_random_numbers, pessimism
+        self._grid, self._common, self._horizon_ends = actions == "grid", common_random_numbers, horizon_ends
         self._places = {name: place for place, name in enumerate(self.task_ids)}
         self._told = {"simulator": simulator}
         self._shop: Shops | None = None
@@ -138,7 +141,8 @@ class MerchantStrategyEnv(TurnEnv[NDArray[np.float32], Any]):
             return Response(observation, phase, terms, malformed, extra=extra)
         metrics = {**self._totals(shop, unit), **self._told}
         outcome = {"budget_spent": float(spent)}
-        return Response(observation, phase, terms, malformed, outcome, metrics, truncated=not spent, extra=extra)
+        cut = not (spent or self._horizon_ends)
+        return Response(observation, phase, terms, malformed, outcome, metrics, truncated=cut, extra=extra)
 
     def render(self) -> str | None:
         """The periods so far, in ``render_mode="ansi"``."""
@@ -203,7 +207,9 @@ class MerchantStrategyEnv(TurnEnv[NDArray[np.float32], Any]):
         }
 
 
-def check_options(actions: str, horizon: int, budget: float, pessimism: float, simulator: str) -> None:
+def check_options(
+    actions: str, horizon: int, horizon_ends: bool, budget: float, pessimism: float, simulator: str
+) -> None:
     """Refuse what no environment of this kind can be made of.
 
     Raises:
@@ -212,6 +218,8 @@ def check_options(actions: str, horizon: int, budget: float, pessimism: float, s
     check_choice("actions", actions, ("box", "grid"))
     if not isinstance(horizon, int) or isinstance(horizon, bool) or horizon < 1:
         raise ConfigurationError(f"horizon={horizon!r}: expected a whole number of periods, at least 1.")
+    if not isinstance(horizon_ends, bool):
+        raise ConfigurationError(f"horizon_ends={horizon_ends!r}: expected True or False.")
     for name, value, least in (("budget", budget, 1e-9), ("pessimism", pessimism, 0.0)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < np.inf:
             expected = "more than 0" if least else "at least 0"

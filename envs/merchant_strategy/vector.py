@@ -60,6 +60,7 @@ class MerchantStrategyVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDA
         simulator: Simulator = "world",
         actions: Literal["box", "grid"] = "box",
         horizon: int = 12,
+        horizon_ends: bool = False,
         budget: float = 0.5,
         world: WorldConfig | Mapping[str, Any] | None = None,
         world_seed: int = 0,
@@ -70,7 +71,7 @@ class MerchantStrategyVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDA
         autoreset: Literal["next_step", "same_step"] = "next_step",
         render_mode: None = None,
     ) -> None:
-        check_options(actions, horizon, budget, pessimism, simulator)
+        check_options(actions, horizon, horizon_ends, budget, pessimism, simulator)
         check_choice("autoreset", autoreset, ("next_step", "same_step"))
         if not isinstance(num_envs, int) or isinstance(num_envs, bool) or num_envs < 1:
             raise ConfigurationError(f"num_envs={num_envs!r}: expected a whole number of at least 1.")
@@ -94,7 +95,7 @@ class MerchantStrategyVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDA
             self._customers, trading, horizon=horizon, budget=budget, paired=common_random_numbers
         )
         self._window = Window(self._trading)
-        self._grid, self._pessimism = actions == "grid", pessimism
+        self._grid, self._pessimism, self._horizon_ends = actions == "grid", pessimism, horizon_ends
         self._tasks: NDArray[np.int64] = np.arange(len(self.task_ids))
         self._shops: Shops | None = None
         self._ended: Flags = np.zeros(num_envs, dtype=bool)
@@ -158,8 +159,9 @@ class MerchantStrategyVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDA
         self, shops: Shops, reward: Floats, info: dict[str, Any]
     ) -> tuple[NDArray[np.float32], Floats, Flags, Flags, dict[str, Any]]:
         """Who ended, and who opens again."""
-        terminated = shops.budget <= 0
-        truncated = (shops.period >= self._trading.horizon) & ~terminated
+        spent, over = shops.budget <= 0, shops.period >= self._trading.horizon
+        terminated = spent | over if self._horizon_ends else spent
+        truncated = over & ~terminated
         if self._same_step:
             again = terminated | truncated
             if again.any():

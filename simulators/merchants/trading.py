@@ -63,14 +63,14 @@ class TradingConfig(BaseModel):
     traffic: float = Field(default=10.0, gt=0)
     margin: float = Field(default=0.35, gt=0, le=1)
     fixed: float = Field(default=0.2, ge=0)
-    advertising: float = Field(default=0.25, ge=0)
+    advertising: float = Field(default=0.35, ge=0)
     page: float = Field(default=0.1, ge=0)
     reach: float = Field(default=0.8, ge=0)
     saturation: float = Field(default=0.6, gt=0)
     better_photo: float = Field(default=0.4, ge=0, le=1)
     habit: float = Field(default=0.5, ge=0)
     habit_decay: float = Field(default=0.2, gt=0, le=1)
-    reference: float = Field(default=2.0, ge=0)
+    reference: float = Field(default=4.0, ge=0)
     reference_speed: float = Field(default=0.25, ge=0, le=1)
     rating: float = Field(default=1.4, ge=0)
     rating_speed: float = Field(default=0.1, ge=0, le=1)
@@ -223,24 +223,30 @@ class Trading:
             action: Within [0, 1]; float64 [B, 5].
             rng: Decides who comes, who orders, how ratings and competition move.
         """
-        config = self.config
         levers = self.levers(shops, action)
-        rate = self.rate(shops, levers)
-        reach = self._reach(action[:, 2])
+        rate, reach = self.rate(shops, levers), self._reach(action[:, 2])
         visits, orders = self._visitors(shops.usual_visits, reach, rate, rng)
-        full, unit = shops.price * levers.price_scale, shops.usual_profit
-        promoted = unit * (config.advertising * action[:, 2] + config.page * action[:, 3])
-        coupons = orders * levers.coupon
-        trade = Trade(
-            visits=visits,
-            orders=orders,
-            sales=orders * (full * (1 - levers.discount) * config.margin) - coupons,
-            costs=promoted + unit * config.fixed,
-            given=promoted + coupons + orders * full * levers.discount,
-            levers=levers,
-        )
+        trade = Trade(visits, orders, *self._money(shops, action, levers, orders), levers)
         self._move_on(shops, action, trade, self._log_paid(shops, levers), rng)
         return trade
+
+    def expected(self, shops: Shops, action: Floats) -> tuple[Floats, Floats]:
+        """Profit and promotion that one period would bring on average, in price levels; float64 [B] each."""
+        levers = self.levers(shops, action)
+        orders = shops.usual_visits * self._reach(action[:, 2]) * self.rate(shops, levers)
+        sales, costs, given = self._money(shops, action, levers, orders)
+        return sales - costs, given
+
+    def _money(
+        self, shops: Shops, action: Floats, levers: Levers, orders: Floats | Integers
+    ) -> tuple[Floats, Floats, Floats]:
+        """Sales, costs and promotion of so many orders; see :class:`Trade`."""
+        config, unit = self.config, shops.usual_profit
+        full = shops.price * levers.price_scale
+        promoted = unit * (config.advertising * action[:, 2] + config.page * action[:, 3])
+        coupons = orders * levers.coupon
+        sales = orders * (full * (1 - levers.discount) * config.margin) - coupons
+        return sales, promoted + unit * config.fixed, promoted + coupons + orders * full * levers.discount
 
     def _moved(self, shops: Shops, levers: Levers) -> Floats:
         """Logits that what happened before adds to a visitor's answer."""
