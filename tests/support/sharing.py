@@ -22,7 +22,7 @@ from fogline.trainers.recipes import make_recipe
 from fogline.trainers.trainer import Trainer
 
 UPDATES = 20
-METHODS = ("grpo", "ppo", "dual-track-grpo")
+METHODS = ("grpo", "ppo", "dual-track-grpo", "dynamo")
 
 
 def updates(folder: Path, processes: Processes) -> None:
