@@ -24,7 +24,9 @@ def real(values: object) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def weight(log_ratio: float, advantage: float, left: float, right: float, low: float = LOW, high: float = HIGH) -> float:
+def weight(
+    log_ratio: float, advantage: float, left: float, right: float, low: float = LOW, high: float = HIGH
+) -> float:
     return boundary_decay(real([log_ratio]), real([advantage]), left, right, low, high).exp().item()
 
 

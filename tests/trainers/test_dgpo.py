@@ -112,7 +112,9 @@ def test_powers_are_whole_numbers_from_1(options: dict[str, Any]) -> None:
 # What the log says
 
 
-def logged(name: str, spread: float, config: LearnerConfig = SAMPLER, **options: Any) -> tuple[dict[str, float], Tensor]:
+def logged(
+    name: str, spread: float, config: LearnerConfig = SAMPLER, **options: Any
+) -> tuple[dict[str, float], Tensor]:
     """The log of one step, and the ratios of the tokens in LN."""
     batch = language_batch(BigramPolicy(), groups=(6, 6, 6))
     policy, placed, ratio = pushed(batch, spread)
