@@ -24,10 +24,8 @@ def real(values: object) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def weight(
-    log_ratio: float, advantage: float, left: float, right: float, low: float = LOW, high: float = HIGH
-) -> float:
-    return boundary_decay(real([log_ratio]), real([advantage]), left, right, low, high).exp().item()
+def weight(log_ratio: float, advantage: float, left: float, right: float, low: float = LOW) -> float:
+    return boundary_decay(real([log_ratio]), real([advantage]), left, right, low, HIGH).exp().item()
 
 
 def closed(log_ratio: float, advantage: float, left: float, right: float) -> float:
