@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, str] = {
     "sql-peer": "fogline.benchmarks.speed.sql_peer",
     "text-step": "fogline.benchmarks.speed.text_steps",
     "sales-dialogue": "fogline.benchmarks.speed.sales_dialogue",
+    "merchant-strategy": "fogline.benchmarks.speed.merchant_strategy",
     "import": "fogline.benchmarks.speed.imports",
     "waiting": "fogline.benchmarks.speed.waiting",
     "training": "fogline.benchmarks.speed.training",

@@ -38,10 +38,14 @@ CASES = {
     },
     "text-step": {"step, Turn and info", "through the collector"},
     "sales-dialogue": {"act mode", "text mode, the same words"},
+    "merchant-strategy": {
+        "one shop, true market", "4,096 shops, true market", "4,096 shops, hybrid", "4,096 shops, fitting branch"
+    },
     "import": {"time", "heavy packages loaded"},
     "waiting": {"256 × 10 ms awaited (step_async)", "256 × 10 ms in threads (blocking)"},
 }  # fmt: skip
-JUDGED = {"sql-step": 12, "sql-peer": 4, "text-step": 2, "sales-dialogue": 1, "import": 2, "waiting": 1}
+JUDGED = {"sql-step": 12, "sql-peer": 4, "text-step": 2, "sales-dialogue": 1, "merchant-strategy": 2, "import": 2,
+          "waiting": 1}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
