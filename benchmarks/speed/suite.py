@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, str] = {
     "import": "fogline.benchmarks.speed.imports",
     "waiting": "fogline.benchmarks.speed.waiting",
     "training": "fogline.benchmarks.speed.training",
+    "optimisers": "fogline.benchmarks.speed.optimisers",
     "sweep": "fogline.benchmarks.speed.sweeps",
 }
 """Name of each benchmark and the module whose ``run(effort)`` measures it."""

@@ -58,8 +58,8 @@ def finding(seen: float, target: Target | None) -> Finding:
     return Finding("b", "c", "s", "p", "µs", Spread(6.0, 5.0, 7.0), Spread(3.0, 2.0, 4.0), "q", spread, "µs", target)
 
 
-# These have sizes of their own: test_speed_training.py, test_speed_sweep.py.
-@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name not in ("training", "sweep")])
+# These have sizes of their own: test_speed_training.py, test_speed_optimisers.py, test_speed_sweep.py.
+@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name not in ("training", "optimisers", "sweep")])
 def test_each_benchmark_measures_every_case_it_names(name: str) -> None:
     found: list[Finding] = import_module(BENCHMARKS[name]).run(TINY)
     assert {item.case for item in found} == CASES[name]
