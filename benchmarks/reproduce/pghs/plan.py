@@ -23,6 +23,8 @@ FITTING, FITTING_PLAIN = "F guided", "F plain"
 SINGLE = (REASONING_PLAIN, REASONING, FITTING_PLAIN, FITTING)
 ANCHORED, POOL, BATES_GRANGER, BEST = "anchored", "pool", "Bates-Granger", "best single branch"
 EVERYDAY = "anchored, everyday reasoner"
+PERSONA, FEW_SHOT, BELIEVED = "R persona", "R few-shot", "R believed in full"
+T_LEARNER, SCORE_AS_FEATURE = "F T-learner", "F with the reasoner's word"
 
 DEFAULT = "default"
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
@@ -72,6 +74,8 @@ _CLAIMS: tuple[tuple[str, str, str, Published, bool], ...] = (
     (_LOGGED, FITTING, "F shuffled policies", _lower(_OURS), True),
     (_FAR, REASONING, "R one policy", _lower(_OURS), False),
     (_FAR, REASONING, "R shuffled policies", _lower(_OURS), False),
+    (_FAR, REASONING, BELIEVED, _lower(_OURS), False),
+    (_FAR, ANCHORED, SCORE_AS_FEATURE, _lower(_OURS), False),
     (_FAR, ANCHORED, "anchored, one policy", _lower(_OURS), False),
     (_FAR, ANCHORED, "anchored, shuffled policies", _lower(_OURS), False),
     (_FAR, ANCHORED, "anchored, no merchant effects", _lower(_OURS), False),
