@@ -382,7 +382,7 @@ def test_a_resumed_run_shares_out_as_the_uninterrupted_one(tmp_path: Path) -> No
     resumed = killed.trainer(str(tmp_path / "cut"), 5, **settings)
     again = resumed.train()
     assert resumed.rollouts.statistics == whole.rollouts.statistics
-    for name in ("rollouts_min", "rollouts_max", "rollouts_std", "reward_mean", "loss"):
+    for name in ("group_rows_min", "group_rows_max", "group_rows_std", "reward_mean", "loss"):
         assert [row[name] for row in again] == [row[name] for row in rows[-len(again) :]]
 
 

@@ -190,7 +190,9 @@ def test_it_lies_over_every_method(name: str) -> None:
     changed, logged = gradient(recipe)
     assert changed.isfinite().all() and not torch.equal(plain, changed)
     assert all(math.isfinite(value) for value in logged.values())
-    assert {"modulation_positive", "modulation_negative", "rollouts_min", "rollouts_max", "entropy_mean"} <= set(logged)
+    assert {"modulation_positive", "modulation_negative", "group_rows_min", "group_rows_max", "entropy_mean"} <= set(
+        logged
+    )
     assert recipe.allocate is not None
     nothing = {"tasks": ("a", "b"), "trials": {}, "correct": {}}
     assert list(recipe.allocate(nothing, ("a", "b"), 16)) == [8, 8]
@@ -258,7 +260,7 @@ def test_a_run_says_how_it_shared_out_and_modulated(options: dict[str, Any], tmp
     run.train()
     for row in read_log(tmp_path):
         assert row["train/episodes"] == 18
-        assert 3 <= row["rollouts_min"] <= 6 <= row["rollouts_max"] <= 9
+        assert 3 <= row["group_rows_min"] <= 6 <= row["group_rows_max"] <= 9
         assert row["entropy_mean"] > 0 and row["modulation_positive_max"] <= 1.2 + 1e-5
 
 

@@ -156,14 +156,14 @@ def _entropy_and_expectation(forward: Forward, logp: Tensor, mask: Tensor) -> tu
 
 
 def _with_group_sizes(own: Statistics | None) -> Statistics:
-    """How the episodes were shared out, beside what the method logs."""
+    """How rows were shared out among groups (an episode has one for each seat), beside what the method logs."""
 
     def statistics(batch: Batch) -> Mapping[str, float]:
         sizes = torch.unique(batch.group, return_counts=True)[1].double()
         shared = {
-            "rollouts_min": float(sizes.min()),
-            "rollouts_max": float(sizes.max()),
-            "rollouts_std": float(sizes.std(correction=0)),
+            "group_rows_min": float(sizes.min()),
+            "group_rows_max": float(sizes.max()),
+            "group_rows_std": float(sizes.std(correction=0)),
         }
         return {**({} if own is None else own(batch)), **shared}
 
