@@ -104,6 +104,10 @@ def fit(
         list[str] | None,
         typer.Option(metavar="YOURS=SCHEMA", help="A column's name in the log, and in the schema. Repeat for more."),
     ] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="One row per action, where the log lacks what was done."),
+    ] = None,
     keep_first: Annotated[bool, typer.Option("--keep-first", help="Of equal trajectory_ids keep the first.")] = False,
     library: Annotated[Path | None, typer.Option(metavar="FILE", help="Policies to use, edited perhaps.")] = None,
     config: arguments.ConfigFile = None,
@@ -124,6 +128,7 @@ def fit(
     options = build_config(PGHSConfig, read_config_file(config), {"seed": seed})
     checked = read_log(
         log,
+        events=events,
         table=table,
         query=query,
         time_zone=time_zone,

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from fogline.core.errors import ConfigurationError, DataError
+from fogline.simulators.merchants.events import with_events
 from fogline.simulators.merchants.logs import Log, check_log
 
 _CSV = (".csv", ".csv.gz", ".tsv")
@@ -16,13 +17,20 @@ _TEXT = {"trajectory_id": str, "merchant_id": str, "user_id": str, "regime": str
 
 
 def read_log(
-    source: str | Path | pd.DataFrame, *, table: str | None = None, query: str | None = None, **options: Any
+    source: str | Path | pd.DataFrame,
+    *,
+    events: str | Path | pd.DataFrame | None = None,
+    table: str | None = None,
+    query: str | None = None,
+    **options: Any,
 ) -> Log:
     """Read a log and check it.
 
     Args:
         source: A data frame; the path of a CSV file (``.csv``, ``.csv.gz``, ``.tsv``), a Parquet file or a folder of
             them; or the URL of a database.
+        events: A table of events, as a frame or a file, from which evidence and outcomes are summed up; see
+            :func:`~fogline.simulators.merchants.events.with_events`. None where the log has them.
         table: Which table of a database.
         query: Or what to select from it.
         options: Of :func:`~fogline.simulators.merchants.logs.check_log`.
@@ -32,14 +40,23 @@ def read_log(
         SchemaError: For a log that does not fit the schema.
         ConfigurationError: For a source of no known kind, or ``table`` and ``query`` where they mean nothing.
     """
+    frame = _frame(source, table, query, dict(options.get("rename") or {}))
+    if events is not None:
+        done = events if isinstance(events, pd.DataFrame) else _from_file(Path(events), {"trajectory_id": str})
+        frame = with_events(frame.rename(columns=dict(options.get("rename") or {})), done)
+    return check_log(frame, **options)
+
+
+def _frame(
+    source: str | Path | pd.DataFrame, table: str | None, query: str | None, rename: dict[str, str]
+) -> pd.DataFrame:
     if isinstance(source, pd.DataFrame):
-        return check_log(source, **options)
+        return source
     if "://" in str(source):
-        return check_log(_from_database(str(source), table, query), **options)
+        return _from_database(str(source), table, query)
     if table is not None or query is not None:
         raise ConfigurationError(f"table and query are of a database: {str(source)!r} is a file.")
-    renamed = {old: str for old, new in dict(options.get("rename") or {}).items() if new in _TEXT}
-    return check_log(_from_file(Path(source), {**_TEXT, **renamed}), **options)
+    return _from_file(Path(source), {**_TEXT, **{old: str for old, new in rename.items() if new in _TEXT}})
 
 
 def _from_file(path: Path, names: dict[str, type]) -> pd.DataFrame:
