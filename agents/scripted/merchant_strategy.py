@@ -158,4 +158,5 @@ class Ranked(Owner):
         shops.competition[:] = 0.0
         profit, promotion = trading.expected(shops, self._pages)
         affordable = promotion * trading.horizon <= shops.budget
-        return self._pages[int(np.argmax(np.where(affordable, profit, -np.inf)))]
+        best: Floats = self._pages[int(np.argmax(np.where(affordable, profit, -np.inf)))]
+        return best

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fogline.envs.merchant_strategy.sources import Branches
 from fogline.simulators.merchants.profiles import Profiles
 from fogline.simulators.merchants.responses import Levers
+
+if TYPE_CHECKING:
+    from fogline.simulators.merchants.fitted_responses import FittedResponses
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +38,7 @@ class Admitted(NamedTuple):
     doubt: Floats
 
 
-def admitted(profiles: Profiles, branches: Branches, merchant: NDArray[np.int64], levers: Levers) -> Admitted:
+def admitted(profiles: Profiles, branches: FittedResponses, merchant: NDArray[np.int64], levers: Levers) -> Admitted:
     """Ask a fitted simulator's branches about pages."""
     reasoning, fitting = branches.reasoning.rate(merchant, levers), branches.fitting.rate(merchant, levers)
     support = _support_of(profiles, merchant, levers)

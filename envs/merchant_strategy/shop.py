@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from gymnasium import spaces
@@ -25,9 +25,9 @@ BOUND = 10.0
 _OWN = 6 + len(MARKS)
 
 
-def observation_space() -> spaces.Box:
+def observation_space() -> spaces.Space[NDArray[np.float32]]:
     """Numbers of :data:`FIELDS`, clipped to ±10; float32 [21]."""
-    return spaces.Box(-BOUND, BOUND, (len(FIELDS),), np.float32)
+    return cast("spaces.Space[NDArray[np.float32]]", spaces.Box(-BOUND, BOUND, (len(FIELDS),), np.float32))
 
 
 def action_space(actions: str) -> spaces.Space[Any]:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from fogline.core.errors import ConfigurationError, check_choice
 from fogline.simulators.merchants.profiles import Profiles
@@ -23,27 +20,18 @@ SIMULATORS = ("world", "hybrid", "reasoning", "fitting")
 Simulator = Literal["world", "hybrid", "reasoning", "fitting"]
 
 
-class Branches(Protocol):
-    """What a fitted model can say beside the response that is played."""
-
-    reasoning: Response
-    fitting: Response
-    fused: Response
-    error: NDArray[np.float64]
-
-
 class Customers(NamedTuple):
     """Whom the shops serve.
 
     Attributes:
         profiles: The merchants, as anybody can see them.
         response: Who answers for the customers.
-        branches: Of a fitted simulator; None in the true market.
+        branches: All that a fitted simulator can say; None in the true market.
     """
 
     profiles: Profiles
     response: Response
-    branches: Branches | None
+    branches: FittedResponses | None
 
 
 def customers(

@@ -187,7 +187,7 @@ class MerchantStrategyVectorEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDA
             raise ConfigurationError(
                 f"actions of shape {values.shape}: expected ({self.num_envs}, {len(ACTIONS)}), a row for each shop."
             )
-        good: Flags = np.isfinite(values).all(axis=1)
+        good = np.asarray(np.isfinite(values).all(axis=1))
         if self._grid:
             good &= ((values >= 0) & (values < GRID) & (values == np.floor(values))).all(axis=1)
         usual = self._trading.usual_action

@@ -133,8 +133,8 @@ def ablations(plan: Plan, case: Case, reasoner: RuleReasoner, seed: int) -> Answ
     everyday = fit(case, RuleReasoner(), seed)
     found |= _variant(everyday, case, "R everyday", EVERYDAY)
     # The fitting branch knows no reasoner, so the model of the everyday one serves for its variants.
-    for name, options in _FITTED_OTHERWISE.items():
-        found[name] = _fitted(everyday, case, _fitting_of(everyday, **options))
+    for name, changed in _FITTED_OTHERWISE.items():
+        found[name] = _fitted(everyday, case, _fitting_of(everyday, **changed))
     found[T_LEARNER] = _two_learners(everyday, case)
     believing = fit(case, reasoner, seed)
     return found | _reasoned_otherwise(believing, case) | {SCORE_AS_FEATURE: _score_as_feature(believing, case)}

@@ -48,8 +48,9 @@ def run_arm(plan: Plan, cell: Cell) -> Mapping[str, Any]:
     Returns:
         Metrics, and for a learner its curve.
     """
-    arm, curves = ARMS[cell.arm], {}
+    arm = ARMS[cell.arm]
     agent: Agent
+    curves: dict[str, Any] = {}
     if arm.kind == "ppo":
         agent, curves = _learned(plan, arm, cell.seed)
     else:
