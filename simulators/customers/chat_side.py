@@ -13,12 +13,12 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from fogline.core.chat.errors import ChatError, ContentRefused, ContextLengthExceeded, MalformedReply, excerpt
+from fogline.core.chat.loop_thread import LoopThread
 from fogline.core.chat.messages import ChatModel, ChatReply, ChatRequest, Message
 from fogline.core.episode import Usage
 from fogline.core.errors import ConfigurationError
 from fogline.simulators.customers.customer import Reply, SimulatorFault
 from fogline.simulators.customers.inversion import inverted
-from fogline.simulators.customers.loop_thread import LoopThread
 from fogline.simulators.customers.sampling import SamplingReport, check_sampling
 from fogline.simulators.customers.speech import Heard
 

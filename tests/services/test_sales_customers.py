@@ -87,7 +87,7 @@ def test_two_hundred_dialogues_survive_a_stop_in_the_middle(
 
     with pytest.raises(Stopped):
         evaluate(config, progress=stop_after(STOP_AFTER))
-    assert not any(thread.name == "fogline-customers" for thread in threading.enumerate())
+    assert not any(thread.name == "fogline-chat" for thread in threading.enumerate())
     report = evaluate(config)
     assert STOP_AFTER <= report.reused < DIALOGUES
     assert report.played + report.reused == DIALOGUES

@@ -223,7 +223,7 @@ def test_cancelling_the_caller_cancels_the_request() -> None:
 
 
 def threads() -> int:
-    return sum(thread.name == "fogline-customers" for thread in threading.enumerate())
+    return sum(thread.name == "fogline-chat" for thread in threading.enumerate())
 
 
 def test_a_voice_has_one_thread_which_ends_with_close_or_with_the_voice() -> None:

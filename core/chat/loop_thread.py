@@ -58,7 +58,7 @@ class LoopThread:
 
     def _begin(self) -> asyncio.AbstractEventLoop:
         started: Future[_Started] = Future()
-        thread = threading.Thread(target=_serve, args=(started,), name="fogline-customers", daemon=True)
+        thread = threading.Thread(target=_serve, args=(started,), name="fogline-chat", daemon=True)
         thread.start()
         loop, stop = started.result()
         self._loop = loop
