@@ -9,13 +9,34 @@ import typer
 
 from fogline.cli import arguments
 from fogline.cli.console import console, print_json, print_note
-from fogline.cli.merchants_shown import plain, records, show_answers, show_fit, show_totals
+from fogline.cli.merchants_chat import (
+    BaseUrl,
+    CacheDir,
+    Chat,
+    Draws,
+    DryRun,
+    Prices,
+    Transcript,
+    chat_reasoner,
+    show_estimate,
+    show_report,
+)
+from fogline.cli.merchants_shown import (
+    plain,
+    records,
+    show_answers,
+    show_evaluation,
+    show_fit,
+    show_ranking,
+    show_totals,
+)
 from fogline.core.errors import ConfigurationError, missing_dependency
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fogline.simulators.merchants.pghs import PGHS
+    from fogline.simulators.merchants.reasoning import Reasoner
     from fogline.simulators.merchants.strategies import Strategy
     from fogline.simulators.merchants.what_if import WhatIf
 
@@ -112,6 +133,13 @@ def fit(
     library: Annotated[Path | None, typer.Option(metavar="FILE", help="Policies to use, edited perhaps.")] = None,
     config: arguments.ConfigFile = None,
     seed: arguments.Seed = None,
+    chat: Chat = None,
+    base_url: BaseUrl = None,
+    cache_dir: CacheDir = None,
+    draws: Draws = 1,
+    prices: Prices = None,
+    transcript: Transcript = None,
+    dry_run: DryRun = False,
     as_json: arguments.Json = False,
 ) -> None:
     """Learn a what-if model from a log.
@@ -121,9 +149,11 @@ def fit(
     _needed()
     from fogline.cli.options import build_config, read_config_file
     from fogline.simulators.merchants.config import PGHSConfig
+    from fogline.simulators.merchants.learning import learning_rows
     from fogline.simulators.merchants.loading import read_log
     from fogline.simulators.merchants.pghs import PGHS
     from fogline.simulators.merchants.policies import PolicyLibrary
+    from fogline.simulators.merchants.strategies import LOGGED
 
     options = build_config(PGHSConfig, read_config_file(config), {"seed": seed})
     checked = read_log(
@@ -135,7 +165,16 @@ def fit(
         rename=_renamed(rename),
         on_duplicate="keep_first" if keep_first else "error",
     )
-    fitted = PGHS.fit(checked, options, library=PolicyLibrary.load(library) if library else None)
+    policies = PolicyLibrary.load(library) if library else None
+    reasoner = None
+    if chat is not None:
+        reasoner = chat_reasoner(chat, base_url, cache_dir, draws=draws, prices=prices, transcript=transcript)
+        if dry_run:
+            by_rules = PGHS.fit(checked, options.model_copy(update={"replicates": 0}), library=policies)
+            learned, compared = learning_rows(by_rules.log.table)
+            show_estimate(reasoner, [(learned, [LOGGED]), (compared, [LOGGED])], by_rules.policy_library, as_json)
+            return
+    fitted = PGHS.fit(checked, options, reasoner=reasoner, library=policies)
     fitted.save(model)
     if as_json:
         from pydantic import TypeAdapter
@@ -143,43 +182,28 @@ def fit(
         print_json(TypeAdapter(type(fitted.report)).dump_python(fitted.report, mode="json"))
         return
     show_fit(checked, fitted, model)
+    if reasoner is not None:
+        show_report(reasoner)
 
 
 @merchants.command()
-def evaluate(model: Model, as_json: arguments.Json = False) -> None:
+def evaluate(
+    model: Model,
+    chat: Chat = None,
+    base_url: BaseUrl = None,
+    cache_dir: CacheDir = None,
+    draws: Draws = 1,
+    as_json: arguments.Json = False,
+) -> None:
     """Say how far the model is from what happened in the last quarter of the log, which it has not learned from.
 
     Example: fogline merchants evaluate runs/model
     """
-    from fogline.cli.tables import number, table
-
-    result = _loaded(model).evaluate()
+    result = _loaded(model, _reasoner(chat, base_url, cache_dir, draws)).evaluate()
     if as_json:
         print_json(result.to_json())
         return
-    rows = [
-        (
-            name,
-            number(error.absolute, True),
-            f"{100 * error.interval.low:.1f} … {100 * error.interval.high:.1f}" if error.interval else "–",
-            number(error.floors["absolute"], True),
-            number(error.weighted, True),
-            number(error.floors["weighted"], True),
-            number(error.relative, True),
-            number(error.floors["relative"], True),
-        )
-        for name, error in {**result.errors, **result.strata}.items()
-    ]
-    heading = f"Group simulation error on {result.merchants} merchants, {result.rows:,} trajectories"
-    names = ["", "GSE_abs", "95 % interval", "floor", "GSE_w", "floor", "GSE_rel", "floor"]
-    console().print(table(heading, names, rows))
-    correlation = "cannot say" if result.correlation is None else f"{result.correlation:+.2f}"
-    console().print(f"Correlation of both branches' errors: {correlation} (near +1, fusion cannot help).")
-    for check in result.checks:
-        console().print(
-            f"{'passed' if check.passed else 'FAILED'}: {check.meaning} ({check.value:.4g}, bound {check.bound:g})"
-        )
-    console().print(f"Verdict: {result.verdict}.")
+    show_evaluation(result)
 
 
 @merchants.command("what-if")
@@ -193,15 +217,31 @@ def what_if(
     ] = None,
     engine: Annotated[str, typer.Option(metavar="NAME", help="inline, process or ray.")] = "inline",
     workers: Annotated[int | None, typer.Option(metavar="N", help="Processes at once.")] = None,
+    chat: Chat = None,
+    base_url: BaseUrl = None,
+    cache_dir: CacheDir = None,
+    draws: Draws = 1,
+    prices: Prices = None,
+    transcript: Transcript = None,
+    dry_run: DryRun = False,
     as_json: arguments.Json = False,
 ) -> None:
     """Answer: orders per merchant under each strategy, and the change, with intervals.
 
     Example: fogline merchants what-if runs/model --strategies strategies.json --out runs/what-if
     """
-    fitted, asked = _loaded(model), _strategies(strategies)
     from fogline.core.engine import make_engine
 
+    reasoner = None
+    if chat is not None:
+        reasoner = chat_reasoner(chat, base_url, cache_dir, draws=draws, prices=prices, transcript=transcript)
+    fitted, asked = _loaded(model, reasoner), _strategies(strategies)
+    if reasoner is not None and dry_run:
+        from fogline.simulators.merchants.strategies import LOGGED
+
+        rows = fitted.rows(_window(window), merchant or None)
+        show_estimate(reasoner, [(rows, [LOGGED, *asked])], fitted.policy_library, as_json)
+        return
     with make_engine(engine, workers) as runner:
         answers = fitted.what_if(asked, merchants=merchant or None, window=_window(window), engine=runner)
     if out is not None:
@@ -212,6 +252,8 @@ def what_if(
     show_totals(answers)
     if merchant:
         show_answers(answers)
+    if reasoner is not None and engine == "inline":
+        show_report(reasoner)
     if out is not None:
         print_note(f"Read {out / 'index.html'}")
 
@@ -225,15 +267,17 @@ def rank(
     margin: Annotated[float, typer.Option(metavar="SHARE", help="Share of revenue that is profit.")] = 0.35,
     merchant: Who = None,
     window: Window = "recent",
+    chat: Chat = None,
+    base_url: BaseUrl = None,
+    cache_dir: CacheDir = None,
+    draws: Draws = 1,
     as_json: arguments.Json = False,
 ) -> None:
     """Say which strategy is best for all, and which for whom, within a budget.
 
     Example: fogline merchants rank runs/model --strategies strategies.json --budget 300
     """
-    from fogline.cli.tables import table
-
-    fitted = _loaded(model)
+    fitted = _loaded(model, _reasoner(chat, base_url, cache_dir, draws))
     ranking = fitted.rank(
         _strategies(strategies),
         objective=cast("Literal['orders', 'revenue', 'profit']", objective),
@@ -245,28 +289,7 @@ def rank(
     if as_json:
         print_json({"for_all": records(ranking.for_all), "by_merchant": records(ranking.by_merchant)})
         return
-    rows = [
-        (
-            row["strategy"],
-            plain(row["gain"]),
-            plain(row["cost"]),
-            "yes" if row["affordable"] else "no",
-            row["cannot_say"],
-        )
-        for row in ranking.for_all.to_dict("records")
-    ]
-    names = ["Strategy", f"Gain, {objective}", "Cost", "Affordable", "Cannot say"]
-    console().print(table("One strategy for all", names, rows))
-    chosen = ranking.by_merchant
-    own = [
-        (row["merchant_id"], row["strategy"], plain(row["gain"]), plain(row["cost"]))
-        for row in chosen.sort_values("gain", ascending=False, kind="stable").head(20).to_dict("records")
-    ]
-    title = (
-        f"Each its own: gain {plain(chosen['gain'].sum())}, cost {plain(chosen['cost'].sum())}; "
-        f"the first {len(own)} of {len(chosen):,} merchants"
-    )
-    console().print(table(title, ["Merchant", "Strategy", f"Gain, {objective}", "Cost"], own))
+    show_ranking(ranking, objective)
 
 
 @merchants.command()
@@ -275,12 +298,16 @@ def explain(
     merchant: Annotated[str, typer.Argument(metavar="MERCHANT", help="Which.")],
     strategies: Strategies,
     window: Window = "recent",
+    chat: Chat = None,
+    base_url: BaseUrl = None,
+    cache_dir: CacheDir = None,
+    draws: Draws = 1,
 ) -> None:
     """Say why a merchant's orders would change: which policies move, and on how much evidence.
 
     Example: fogline merchants explain runs/model m003 --strategies strategies.json
     """
-    fitted = _loaded(model)
+    fitted = _loaded(model, _reasoner(chat, base_url, cache_dir, draws))
     for strategy in _strategies(strategies):
         for line in fitted.explain(merchant, strategy, window=_window(window)).lines():
             console().print(line, soft_wrap=True)
@@ -291,13 +318,17 @@ def diagnose(
     model: Model,
     merchant: Annotated[str, typer.Argument(metavar="MERCHANT", help="Which.")],
     window: Window = "all",
+    chat: Chat = None,
+    base_url: BaseUrl = None,
+    cache_dir: CacheDir = None,
+    draws: Draws = 1,
     as_json: arguments.Json = False,
 ) -> None:
     """Say where a merchant loses people, by stage and policy, beside others of its category.
 
     Example: fogline merchants diagnose runs/model m003
     """
-    found = _loaded(model).diagnose(merchant, window=_window(window))
+    found = _loaded(model, _reasoner(chat, base_url, cache_dir, draws)).diagnose(merchant, window=_window(window))
     if as_json:
         print_json({"peers": found.peers, "gaps": records(found.gaps), "levers": records(found.levers)})
         return
@@ -320,11 +351,16 @@ def _needed() -> None:
             raise missing_dependency(package, "merchant") from error
 
 
-def _loaded(folder: Path) -> PGHS:
+def _loaded(folder: Path, reasoner: Reasoner | None) -> PGHS:
+    """A model; one that was fitted with a chat model wants the same one again."""
     _needed()
     from fogline.simulators.merchants.pghs import PGHS
 
-    return PGHS.load(folder)
+    return PGHS.load(folder, reasoner=reasoner)
+
+
+def _reasoner(chat: str | None, base_url: str | None, cache_dir: Path | None, draws: int) -> Reasoner | None:
+    return None if chat is None else chat_reasoner(chat, base_url, cache_dir, draws=draws)
 
 
 def _strategies(path: Path) -> tuple[Strategy, ...]:

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fogline.cli.console import console, print_note
-from fogline.cli.tables import table
+from fogline.cli.tables import number, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fogline.simulators.merchants.evaluating import Evaluation
     from fogline.simulators.merchants.logs import Log
     from fogline.simulators.merchants.pghs import PGHS
+    from fogline.simulators.merchants.ranking import Ranking
     from fogline.simulators.merchants.what_if import WhatIf
 
 
@@ -86,3 +88,56 @@ def show_answers(answers: WhatIf) -> None:
     ]
     names = ["Merchant", "Strategy", "Level %", "Change", "Interval", "Support", "To know"]
     console().print(table("By merchant", names, rows))
+
+
+def show_ranking(ranking: Ranking, objective: str) -> None:
+    """One strategy for all, and the merchants that gain most by one of their own."""
+    rows = [
+        (
+            row["strategy"],
+            plain(row["gain"]),
+            plain(row["cost"]),
+            "yes" if row["affordable"] else "no",
+            row["cannot_say"],
+        )
+        for row in ranking.for_all.to_dict("records")
+    ]
+    names = ["Strategy", f"Gain, {objective}", "Cost", "Affordable", "Cannot say"]
+    console().print(table("One strategy for all", names, rows))
+    chosen = ranking.by_merchant
+    own = [
+        (row["merchant_id"], row["strategy"], plain(row["gain"]), plain(row["cost"]))
+        for row in chosen.sort_values("gain", ascending=False, kind="stable").head(20).to_dict("records")
+    ]
+    title = (
+        f"Each its own: gain {plain(chosen['gain'].sum())}, cost {plain(chosen['cost'].sum())}; "
+        f"the first {len(own)} of {len(chosen):,} merchants"
+    )
+    console().print(table(title, ["Merchant", "Strategy", f"Gain, {objective}", "Cost"], own))
+
+
+def show_evaluation(result: Evaluation) -> None:
+    """Errors beside their floors, the checks, the verdict."""
+    rows = [
+        (
+            name,
+            number(error.absolute, True),
+            f"{100 * error.interval.low:.1f} … {100 * error.interval.high:.1f}" if error.interval else "–",
+            number(error.floors["absolute"], True),
+            number(error.weighted, True),
+            number(error.floors["weighted"], True),
+            number(error.relative, True),
+            number(error.floors["relative"], True),
+        )
+        for name, error in {**result.errors, **result.strata}.items()
+    ]
+    heading = f"Group simulation error on {result.merchants} merchants, {result.rows:,} trajectories"
+    names = ["", "GSE_abs", "95 % interval", "floor", "GSE_w", "floor", "GSE_rel", "floor"]
+    console().print(table(heading, names, rows))
+    correlation = "cannot say" if result.correlation is None else f"{result.correlation:+.2f}"
+    console().print(f"Correlation of both branches' errors: {correlation} (near +1, fusion cannot help).")
+    for check in result.checks:
+        console().print(
+            f"{'passed' if check.passed else 'FAILED'}: {check.meaning} ({check.value:.4g}, bound {check.bound:g})"
+        )
+    console().print(f"Verdict: {result.verdict}.")

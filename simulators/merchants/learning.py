@@ -104,7 +104,7 @@ def learn(log: Log, config: PGHSConfig, reasoner: Reasoner, given: PolicyLibrary
     table = usable(log, config)
     windows = time_split(table)
     library, mining = _policies(table[windows == TRAIN].reset_index(drop=True), config, given)
-    rows = _Rows.of(table[windows != TEST].reset_index(drop=True), library, reasoner)
+    rows = _Rows.of(learning_rows(table)[0], library, reasoner)
     anchors = rows.anchors(config)
     library = library.with_sensitivity(anchors.sensitivity)
     membership = library.membership(table)
@@ -124,9 +124,16 @@ def learn(log: Log, config: PGHSConfig, reasoner: Reasoner, given: PolicyLibrary
     return Learned(replace(log, table=table), branches, levels, SupportReference.of(rows.table), report)
 
 
+def learning_rows(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows on which the reasoner is anchored, and of them those on which the branches are mixed."""
+    windows = time_split(table)
+    learned, compared = table[windows != TEST], table[windows == CALIBRATE]
+    return learned.reset_index(drop=True), compared.reset_index(drop=True)
+
+
 def _levels(table: pd.DataFrame, windows: NDArray[np.int8], branches: BranchModel, rows: _Rows) -> LevelModel:
     """How the branches are mixed, on the calibration window; and what merchants differ by."""
-    calibration = branches.prepare(table[windows == CALIBRATE].reset_index(drop=True))
+    calibration = branches.prepare(learning_rows(table)[1])
     learned = Groups.of(rows.table)
     trained = Groups.of(table[windows == TRAIN])
     return LevelModel.fit(

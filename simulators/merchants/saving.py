@@ -107,7 +107,10 @@ def _reasoner(reasoner: Reasoner) -> dict[str, Any]:
 def _found(document: dict[str, Any], given: Reasoner | None) -> Reasoner:
     if given is None:
         if "rule" not in document:
-            raise DataError(f"the model was fitted with reasoner {document['name']!r}: give it with reasoner=….")
+            raise DataError(
+                f"the model was fitted with reasoner {document['name']!r}: give it with reasoner=…, or at the command "
+                "line with --chat."
+            )
         return RuleReasoner(**document["rule"])
     if given.name != document["name"]:
         raise DataError(f"the model was fitted with reasoner {document['name']!r}, not {given.name!r}: fit it again.")

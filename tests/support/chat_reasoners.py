@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Callable
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from fogline.core.chat import ChatPiece, ChatReply, ChatRequest
+from fogline.core.chat.loop_thread import LoopThread
 
 Answer = Callable[["Question"], str]
 
@@ -79,3 +84,27 @@ class ScriptedReasoner:
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatPiece]:
         yield ChatPiece("", reply=await self.complete(request))
+
+
+@contextmanager
+def served(answer: Answer = sensible) -> Iterator[tuple[str, Counter[str]]]:
+    """A chat server on loopback that answers about cells; yields its address and the count of its ``requests``."""
+    sys.path.insert(0, str(Path(__file__).parent.parent / "core"))
+    from fault_server import FaultServer, completion
+
+    counted: Counter[str] = Counter()
+
+    async def step(_: Any, body: dict[str, Any]) -> Any:
+        from aiohttp import web
+
+        counted["requests"] += 1
+        question = Question(ChatRequest(tuple(body["messages"])))
+        return web.json_response(completion(answer(question)))
+
+    server, thread = FaultServer(otherwise=step), LoopThread()
+    thread.run(server.__aenter__())
+    try:
+        yield server.url, counted
+    finally:
+        thread.run(server.__aexit__(None, None, None))
+        thread.close()
