@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fogline.core.chat.errors import ContentRefused
+from fogline.core.chat.errors import ContentRefused, MalformedReply
 from fogline.core.chat.loop_thread import LoopThread
 from fogline.core.chat.messages import ChatModel, ChatRequest, Message
 from fogline.core.chat.prices import Estimate, estimate_requests
@@ -241,6 +241,10 @@ class ChatReasoner:
                 reply = await self.model.complete(request)
             except ContentRefused:
                 faults.append("refused")
+                return None
+            except MalformedReply:
+                # An empty answer is one too, and the client has asked for it more than once.
+                faults.append("unreadable")
                 return None
             self._count(reply.cached, reply.prompt_tokens, reply.completion_tokens)
             said.append(reply.text)

@@ -14,7 +14,7 @@ from chat_reasoners import Question, ScriptedReasoner, answer_json, sensible
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fogline.core.chat.errors import ConnectionFailed, ContentRefused
+from fogline.core.chat.errors import ConnectionFailed, ContentRefused, MalformedReply
 from fogline.core.errors import ConfigurationError, DataError
 from fogline.simulators.merchants.cells import LEAST_MEMBERS, Cell, Cells, Contexts
 from fogline.simulators.merchants.chat_answers import AnswerFault, read_answer
@@ -214,6 +214,13 @@ def test_a_refusal_is_counted_and_a_failing_server_is_an_error(log: Log, fitted:
     reasoner = ChatReasoner(ScriptedReasoner(refuse))
     reasoner.score(log.table, fitted.policy_library, LOGGED)
     assert dict(reasoner.report.fallbacks) == {"refused": reasoner.report.cells}
+
+    def empty(question: Question) -> str:
+        raise MalformedReply("nothing in it")
+
+    reasoner = ChatReasoner(ScriptedReasoner(empty))
+    reasoner.score(log.table, fitted.policy_library, LOGGED)
+    assert dict(reasoner.report.fallbacks) == {"unreadable": reasoner.report.cells}
 
     left = [50]
 
