@@ -47,7 +47,7 @@ def admitted(profiles: Profiles, branches: FittedResponses, merchant: NDArray[np
         support,
         reasoning,
         fitting,
-        branches.fused.rate(merchant, levers),
+        branches.fused.fuse(merchant, reasoning, fitting),
         branches.error[merchant],
         apart * (1 - support),
     )
@@ -64,6 +64,6 @@ def _support_of(profiles: Profiles, merchant: NDArray[np.int64], levers: Levers)
 
 
 def _logit(rates: Floats) -> Floats:
-    clipped = np.clip(rates, _EDGE, 1 - _EDGE)
+    clipped = np.minimum(np.maximum(rates, _EDGE), 1 - _EDGE)
     logits: Floats = np.log(clipped / (1 - clipped))
     return logits

@@ -67,7 +67,7 @@ class FittedResponses:
     profiles: Profiles
     reasoning: Response
     fitting: Response
-    fused: Response
+    fused: FusedResponse
     error: Floats
 
     def of(self, simulator: Simulator) -> Response:
@@ -120,10 +120,13 @@ class FusedResponse:
 
     def rate(self, merchant: Integers, levers: Levers) -> Floats:
         """See :meth:`~fogline.simulators.merchants.responses.Response.rate`."""
-        reasoning = self.reasoning.rate(merchant, levers)
+        blind = self.fusion == "anchored" and not self.logged.eta
+        fitting = self.logged.fitting_logged[merchant] if blind else self.fitting.rate(merchant, levers)
+        return self.fuse(merchant, self.reasoning.rate(merchant, levers), fitting)
+
+    def fuse(self, merchant: Integers, reasoning: Floats, fitting: Floats) -> Floats:
+        """Fuse what both branches say of pages; float64 [B] each."""
         logged = self.logged
-        blind = self.fusion == "anchored" and not logged.eta
-        fitting = logged.fitting_logged[merchant] if blind else self.fitting.rate(merchant, levers)
         sides = Sides(
             fitting,
             logged.fitting_logged[merchant],
@@ -161,19 +164,15 @@ class GridResponse:
 
     def rate(self, merchant: Integers, levers: Levers) -> Floats:
         """See :meth:`~fogline.simulators.merchants.responses.Response.rate`."""
-        places, shares = [], []
-        for values, knots in zip(levers, self._knots, strict=True):
-            place = np.clip(np.searchsorted(knots, values, side="right") - 1, 0, len(knots) - 2)
-            places.append(place)
-            shares.append(np.clip((values - knots[place]) / (knots[place + 1] - knots[place]), 0, 1))
-        total = np.zeros(len(merchant))
-        for corner in itertools.product((0, 1), repeat=len(places)):
-            index, weight = merchant, np.ones(len(merchant))
-            for place, share, side, size in zip(places, shares, corner, self._shape, strict=True):
-                index = index * size + place + side
-                weight = weight * (share if side else 1 - share)
-            total += weight * self._logits[index]
-        rate: Floats = expit(total)
+        index, weight = merchant[None], np.ones((1, len(merchant)))
+        for values, knots, size in zip(levers, self._knots, self._shape, strict=True):
+            place = np.minimum(np.maximum(np.searchsorted(knots, values, side="right") - 1, 0), size - 2)
+            share = np.minimum(np.maximum((values - knots[place]) / (knots[place + 1] - knots[place]), 0.0), 1.0)
+            # Each lever doubles the corners: those at the knot below, and those at the one above.
+            index = index * size + place
+            index = np.concatenate([index, index + 1])
+            weight = np.concatenate([weight * (1 - share), weight * share])
+        rate: Floats = expit((weight * self._logits[index]).sum(axis=0))
         return rate
 
 

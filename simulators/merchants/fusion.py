@@ -212,5 +212,5 @@ FUSIONS: Mapping[str, Callable[[Sides], Floats]] = {
 
 
 def _logit(rates: Floats) -> Floats:
-    logits: Floats = logit(np.clip(rates, EDGE, 1 - EDGE))
+    logits: Floats = logit(np.minimum(np.maximum(rates, EDGE), 1 - EDGE))
     return logits
