@@ -9,6 +9,7 @@ _ENTRY_POINTS = {
     "SiloBench-v0": "fogline.envs.silo_bench.central:SiloBenchEnv",
     "SalesDialogue-v0": "fogline.envs.sales_dialogue.env:SalesDialogueEnv",
     "MerchantStrategy-v0": "fogline.envs.merchant_strategy.env:MerchantStrategyEnv",
+    "MathReasoning-v0": "fogline.envs.math_reasoning.env:MathReasoningEnv",
 }
 
 _VECTOR_ENTRY_POINTS = {

@@ -55,6 +55,11 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"simulator": "hybrid", "pessimism": 0.5, "world": {"n_merchants": 6, "n_trajectories": 600}},
         {"simulator": "fitting", "actions": "grid", "world": {"n_merchants": 6, "n_trajectories": 600}},
     ],
+    "MathReasoning-v0": [
+        {},
+        {"tools": "calculator", "max_turns": 3, "difficulty": [2, 9], "paraphrase": True, "tool_error_weight": 0.1},
+        {"prompt": "short", "difficulty": 1, "split": "test", "format_weight": 0.1},
+    ],
 }
 CASES = [(env_id, options) for env_id in ENV_IDS for options in OPTIONS.get(env_id, [{}])]
 SEEDS = (0, 7)

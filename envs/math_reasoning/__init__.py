@@ -1,0 +1,1 @@
+"""MathReasoning-v0: arithmetic and word problems with graded difficulty and exact verification."""

@@ -1,0 +1,127 @@
+"""Generated problems: each is made from its id alone, and no problem is in two splits."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from fogline.core.errors import ConfigurationError, check_choice
+from fogline.envs.math_reasoning.arithmetic import draw_arithmetic
+from fogline.envs.math_reasoning.draft import Draft
+from fogline.envs.math_reasoning.expressions import written
+from fogline.envs.math_reasoning.records import MathDataset, MathTask
+
+LEVELS = range(1, 11)
+
+SPLITS: Mapping[str, tuple[int, ...]] = {
+    "train": tuple(range(8)),
+    "validation": (8,),
+    "test": (9,),
+    "all": tuple(range(10)),
+}
+"""Last digits of the problems of a split. The digit is decided by what a problem says, so splits share no problem."""
+
+MOST_TASKS_PER_LEVEL = 100_000
+
+_DRAW: Mapping[str, Callable[[np.random.Generator, int], Draft | None]] = {"arithmetic": draw_arithmetic}
+GENERATED = tuple(_DRAW)
+_ID = re.compile(r"(?P<kind>[a-z]+)-(?P<level>[0-9]{2})-(?P<index>[0-9]{4,6})")
+_MOST_DRAWS = 10_000
+
+
+def generated(kind: str, levels: range, split: str, tasks_per_level: int) -> MathDataset:
+    """Problems of one generator, made when they are asked for.
+
+    Args:
+        kind: One of :data:`GENERATED`.
+        levels: Consecutive levels within :data:`LEVELS`.
+        split: One of :data:`SPLITS`.
+        tasks_per_level: How many of each level.
+    """
+    ids = tuple(
+        task_name(kind, level, index)
+        for level in levels
+        for index in itertools.islice(_indices(split), tasks_per_level)
+    )
+    return MathDataset(kind, GeneratedTasks(ids))
+
+
+def task_name(kind: str, level: int, index: int) -> str:
+    """Id of a generated problem, such as ``arithmetic-03-0007``."""
+    return f"{kind}-{level:02d}-{index:04d}"
+
+
+def make_task(task_id: str) -> MathTask:
+    """Make a generated problem from its id.
+
+    At the lowest levels there are fewer problems than ids, and some ids say the same.
+
+    Raises:
+        ConfigurationError: It is no id of a generator.
+    """
+    match = _ID.fullmatch(task_id)
+    if match is None:
+        raise ConfigurationError(f"task_id={task_id!r}: expected GENERATOR-LEVEL-INDEX, such as 'arithmetic-03-0007'.")
+    kind, level, index = match["kind"], int(match["level"]), int(match["index"])
+    check_choice("the generator in task_id", kind, GENERATED)
+    if level not in LEVELS:
+        raise ConfigurationError(f"task_id={task_id!r}: level {level} does not exist: expected 1 to {LEVELS[-1]}.")
+    rng = np.random.default_rng([GENERATED.index(kind), level, index])
+    for _ in range(_MOST_DRAWS):
+        draft = _DRAW[kind](rng, level)
+        if draft is not None and bucket(draft.content) == index % 10:
+            return MathTask(
+                task_id,
+                draft.tellings[0],
+                written(draft.answer),
+                draft.kind,
+                level,
+                draft.steps,
+                draft.short,
+                draft.tellings[1:],
+            )
+    raise RuntimeError(f"no problem for {task_id!r} in {_MOST_DRAWS} draws")
+
+
+def bucket(content: str) -> int:
+    """The digit, 0 to 9, that decides a problem's split."""
+    return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4], "big") % 10
+
+
+class GeneratedTasks(Mapping[str, MathTask]):
+    """Problems by id, each made once.
+
+    Args:
+        ids: Ids that exist.
+    """
+
+    def __init__(self, ids: tuple[str, ...]) -> None:
+        self._ids = dict.fromkeys(ids)
+        self._made: dict[str, MathTask] = {}
+
+    def __getitem__(self, task_id: str) -> MathTask:
+        task = self._made.get(task_id)
+        if task is None:
+            if task_id not in self._ids:
+                raise KeyError(task_id)
+            task = self._made[task_id] = make_task(task_id)
+        return task
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, task_id: Any) -> bool:
+        return task_id in self._ids
+
+
+def _indices(split: str) -> Iterator[int]:
+    digits = SPLITS[split]
+    return (index for index in itertools.count() if index % 10 in digits)
