@@ -60,10 +60,19 @@ SCRIPTED: Mapping[str, Mapping[str, str]] = {
         "constant": "fogline.agents.scripted.merchant_strategy:Constant",
         "ranked": "fogline.agents.scripted.merchant_strategy:Ranked",
     },
+    "MathReasoning-v0": {
+        "oracle": "fogline.agents.scripted.math_reasoning:OracleAgent",
+        "calculator": "fogline.agents.scripted.math_reasoning:CalculatorAgent",
+        "noisy": "fogline.agents.scripted.math_reasoning:NoisyAgent",
+        "guess": "fogline.agents.scripted.math_reasoning:GuessAgent",
+    },
 }
 """Agents of one environment."""
 
-_DATASETS: Mapping[str, str] = {"TrustSQL-v0": "fogline.envs.trust_sql.sources:load_tasks"}
+_DATASETS: Mapping[str, str] = {
+    "TrustSQL-v0": "fogline.envs.trust_sql.sources:load_tasks",
+    "MathReasoning-v0": "fogline.envs.math_reasoning.sources:load_problems",
+}
 _CHAT_MODEL = "fogline.core.chat:OpenAIChatModel"
 
 
@@ -127,8 +136,10 @@ def load_dataset(env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> An
     if env_id not in _DATASETS:
         raise ConfigurationError(f"{env_id!r} plays no data set: expected one of {sorted(_DATASETS)}.")
     load = _imported(_DATASETS[env_id])
-    keywords = {key: value for key, value in (env_kwargs or {}).items() if key in inspect.signature(load).parameters}
-    keywords.setdefault("dataset", "bundled")
+    parameters = inspect.signature(load).parameters
+    keywords = {key: value for key, value in (env_kwargs or {}).items() if key in parameters}
+    if "dataset" in parameters:
+        keywords.setdefault("dataset", "bundled")
     return load(**keywords)
 
 
