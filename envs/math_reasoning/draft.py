@@ -22,7 +22,7 @@ class Draft:
         answer: Exact.
         steps: Operations that solve it.
         tellings: The problem in words, in one or more ways.
-        short: In the fewest characters.
+        short: In the fewest characters; empty where the first telling is that.
     """
 
     kind: str

@@ -204,7 +204,7 @@ class MathReasoningEnv(TurnEnv[str, Any]):
         )
 
     def _wording(self, task: MathTask) -> str:
-        if self._short:
+        if self._short and task.short:
             return task.short
         ways = (task.question, *task.paraphrases)
         return ways[int(self.np_random.integers(len(ways)))] if self._paraphrase else task.question

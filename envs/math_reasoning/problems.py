@@ -15,6 +15,7 @@ from fogline.envs.math_reasoning.arithmetic import draw_arithmetic
 from fogline.envs.math_reasoning.draft import Draft
 from fogline.envs.math_reasoning.expressions import written
 from fogline.envs.math_reasoning.records import MathDataset, MathTask
+from fogline.envs.math_reasoning.stories import draw_story
 
 LEVELS = range(1, 11)
 
@@ -28,7 +29,10 @@ SPLITS: Mapping[str, tuple[int, ...]] = {
 
 MOST_TASKS_PER_LEVEL = 100_000
 
-_DRAW: Mapping[str, Callable[[np.random.Generator, int], Draft | None]] = {"arithmetic": draw_arithmetic}
+_DRAW: Mapping[str, Callable[[np.random.Generator, int], Draft | None]] = {
+    "arithmetic": draw_arithmetic,
+    "words": draw_story,
+}
 GENERATED = tuple(_DRAW)
 _ID = re.compile(r"(?P<kind>[a-z]+)-(?P<level>[0-9]{2})-(?P<index>[0-9]{4,6})")
 _MOST_DRAWS = 10_000

@@ -17,7 +17,7 @@ class MathTask:
         kind: Family (``arithmetic``, ``shopping``, ``algebra``, …).
         level: Graded difficulty, from 1; 0 where a file does not say.
         steps: Operations that solve it; 0 where unknown.
-        short: The problem in the fewest characters (``7+5=``).
+        short: The problem in the fewest characters (``7+5=``); empty where that is the question.
         paraphrases: The same problem in other words.
     """
 
