@@ -26,6 +26,7 @@ REPRODUCTIONS: Mapping[str, str] = {
     "duca-text": "fogline.benchmarks.reproduce.duca.text:reproduce",
     "learning-curves": "fogline.benchmarks.reproduce.learning_curves:reproduce",
     "pghs": "fogline.benchmarks.reproduce.pghs:reproduce",
+    "pghs-scale": "fogline.benchmarks.reproduce.pghs_scale:reproduce",
     "pghs-strategy": "fogline.benchmarks.reproduce.pghs_strategy:reproduce",
     "silo-bench": "fogline.benchmarks.reproduce.silo_bench:reproduce",
     "silo-bench-learning": "fogline.benchmarks.reproduce.silo_bench.learning:reproduce",

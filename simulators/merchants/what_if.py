@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MOST_ROWS = 100_000
 """Trajectories that are worked on at once, to bound memory."""
 
+LEAST_ROWS = 5_000
+"""Trajectories for which another worker is worth its while."""
 _NOISE = 9
 """Points of the normal distribution that stand for the level's error."""
 SILENT = "the reasoner carries no signal: the change is 0 by construction"
@@ -77,8 +79,11 @@ def what_if(
 ) -> WhatIf:
     """Answer for all merchants of a table; see :meth:`~fogline.simulators.merchants.pghs.PGHS.what_if`."""
     runner = engine or InlineEngine()
-    function = partial(_answer_piece, model, tuple(strategies), baseline)
-    pieces = [outcome.unwrap() for outcome in in_order(runner.map(function, chunks(table, most_rows)))]
+    # Answers need no log but the rows that they are about: a model travels to workers without its own.
+    light = replace(model, log=replace(model.log, table=model.log.table.iloc[:0]))
+    function = partial(_answer_piece, light, tuple(strategies), baseline)
+    share = min(most_rows, max(LEAST_ROWS, -(-len(table) // runner.workers)))
+    pieces = [outcome.unwrap() for outcome in in_order(runner.map(function, chunks(table, share)))]
     order = {strategy.name: place for place, strategy in enumerate(strategies)}
     found = pd.concat([piece.table for piece in pieces], ignore_index=True)
     found = found.sort_values(
