@@ -25,7 +25,7 @@ def test_the_python_blocks_print_what_stands_below_them() -> None:
             assert shown.getvalue() == expected
             compared += 1
     names["env"].close()  # type: ignore[attr-defined]
-    assert compared == 3
+    assert compared == 4
 
 
 @pytest.mark.parametrize("command", COMMANDS)
