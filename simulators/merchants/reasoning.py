@@ -64,13 +64,14 @@ class RuleReasoner:
             are in logits per step.
         gain: Of the whole; more than 1 is over-confident.
         intercept: Added to the sum.
-        doubt: Spread of the logarithm of weights that would be as plausible.
+        doubt: Spread of the logarithm of weights that would be as plausible. On five markets whose truth is known, 90 %
+            intervals of the change held 72 to 77 % of merchants with 0.4, 89 to 96 % with 0.8, 88 to 100 % with 1.2.
     """
 
     priorities: Mapping[str, Mapping[str, float]] | None = None
     gain: float = 1.0
     intercept: float = 0.0
-    doubt: float = 0.4
+    doubt: float = 0.8
     factors: Mapping[str, Mapping[str, float]] | None = None
 
     @property

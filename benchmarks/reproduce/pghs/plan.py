@@ -150,8 +150,9 @@ class Plan(BaseModel):
                 "merchants (its error now comes from the spread between merchants and each one's own traffic)"
             ),
             "tuning": (
-                "kappa on worlds of seeds below 20, by error as logged; all else is as it was first written, and the "
-                "weights of the everyday reasoner were never fitted"
+                "kappa on worlds of seeds below 20, by error as logged; how far a reasoner's weights may be off (doubt "
+                "0.8, 0.4 before) on seeds 0 to 4, by what 90% intervals of the change held; all else is as it was "
+                "first written, and the weights of the everyday reasoner were never fitted"
             ),
         }
 

@@ -14,6 +14,7 @@ from fogline.benchmarks.reproduce.pghs.plan import (
     ANCHORED,
     BEST,
     DEFAULT,
+    EVERYDAY,
     FITTING,
     REASONING,
     SCENARIOS,
@@ -25,6 +26,7 @@ from fogline.benchmarks.reproduce.pghs.simulators import ablations, fit, main_an
 from fogline.simulators.merchants.logs import Log
 from fogline.simulators.merchants.metrics import error_correlation, sampling_error, uplift_error
 from fogline.simulators.merchants.pghs import PGHS
+from fogline.simulators.merchants.reasoning import RuleReasoner
 from fogline.simulators.merchants.strategies import LOGGED
 
 Floats = NDArray[np.float64]
@@ -50,6 +52,10 @@ def run_world(plan: Plan, cell: Cell) -> dict[str, Any]:
     answers[BEST] = _best(answers, case)
     metrics: dict[str, dict[str, float | None]] = {name: {**_scores(rates, case)} for name, rates in answers.items()}
     metrics[ANCHORED] |= _of_fit(main, case, answers)
+    if cell.arm == DEFAULT:
+        # What users get by default: everyday weights, and intervals that say how far those may be off.
+        everyday = fit(case, RuleReasoner(), cell.seed, replicates=plan.replicates)
+        metrics[EVERYDAY] |= _coverage(everyday, case)
     return {"simulators": metrics}
 
 
