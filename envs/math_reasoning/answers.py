@@ -1,12 +1,11 @@
-"""Where a reply says its answer, and whether that is the gold one."""
+"""Where a reply says its answer: five ways to mark it, and the bare end of a text."""
 
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from typing import NamedTuple
 
-from fogline.envs.math_reasoning.expressions import MAX_CHARACTERS, ExpressionError, calculate
+from fogline.envs.math_reasoning.expressions import MAX_CHARACTERS, ExpressionError, parse
 
 MAX_REPLY = 200_000
 """Characters of a reply that are read, from its end."""
@@ -14,9 +13,9 @@ MAX_REPLY = 200_000
 _OPEN, _CLOSE = "<answer>", "</answer>"
 _HASHES = re.compile(r"####[ \t]*([^\n]*)")
 _SAID = re.compile(r"\banswer[ \t]{0,4}(?:is|=|:)[ \t]{0,4}:?[ \t]{0,4}([^\n]*)", re.IGNORECASE)
-_NUMBER = re.compile(r"(?:(?<![0-9A-Za-z)\]}])[-−])?[$€£]?(?:[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+)(?:/[0-9]+)?%?")
 _STOP = re.compile(r"\.(?:\s|$)|[;!?]")
-_BOXED = re.compile(r"\\f?boxed[ ]?\{|\\framebox[ ]?\{")
+_BOXED = re.compile(r"\\f?boxed[ ]?\{")
+_NUMBER = re.compile(r"(?:(?<![0-9A-Za-z)\]}])[-−])?[$€£]?(?:[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+)(?:/[0-9]+)?%?")
 
 
 class Extracted(NamedTuple):
@@ -24,7 +23,7 @@ class Extracted(NamedTuple):
 
     Attributes:
         text: The answer's text.
-        form: ``tags``, ``boxed``, ``hashes``, ``said``, ``number`` or ``plain``: how it was marked.
+        form: ``tags``, ``boxed``, ``hashes``, ``said``, ``plain`` or ``number``: how it was marked.
     """
 
     text: str
@@ -35,61 +34,56 @@ def extract_answer(reply: str) -> Extracted | None:
     r"""Find the answer in a reply; the last of a form counts.
 
     In this order: ``<answer>…</answer>``; ``\boxed{…}``; ``#### …``; "the answer is …"; a reply that is nothing but
-    a short answer; the last number. Time is linear in the reply.
+    an expression; the last number. Time is linear in the reply.
 
     Args:
         reply: The reply; of a longer one, the last :data:`MAX_REPLY` characters.
     """
     reply = reply[-MAX_REPLY:]
-    for form, find in (("tags", _tagged), ("boxed", _boxed), ("hashes", _hashed), ("said", _said)):
+    for form, find in (("tags", _tagged), ("boxed", boxed_answer), ("hashes", marked_answer), ("said", _said)):
         found = find(reply)
-        if found is not None and found.strip():
-            return Extracted(found.strip(), form)
+        if found:
+            return Extracted(found, form)
     plain = reply.strip()
-    if 0 < len(plain) <= MAX_CHARACTERS and exact(plain) is not None:
+    if 0 < len(plain) <= MAX_CHARACTERS and _is_expression(plain):
         return Extracted(plain, "plain")
     numbers = _NUMBER.findall(reply)
     return Extracted(numbers[-1], "number") if numbers else None
 
 
-def equivalent(answer: str, gold: str) -> bool:
-    """Whether two answers say the same."""
-    left, right = exact(answer), exact(gold)
-    return answer == gold if left is None or right is None else left == right
-
-
-def exact(text: str) -> Fraction | None:
-    """The rational number that a text denotes; None where it is none."""
-    try:
-        return calculate(text)
-    except ExpressionError:
+def boxed_answer(text: str) -> str | None:
+    r"""What the last ``\boxed{…}`` holds, braces within it balanced; None without one that is closed."""
+    opened = [match.end() for match in _BOXED.finditer(text)]
+    if not opened:
         return None
+    depth = 1
+    for place in range(opened[-1], len(text)):
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
+        if depth == 0:
+            return text[opened[-1] : place].strip()
+    return None
+
+
+def marked_answer(text: str) -> str | None:
+    """What follows the last ``####`` on its line; None without one."""
+    found = _HASHES.findall(text)
+    return found[-1].strip() if found else None
 
 
 def _tagged(reply: str) -> str | None:
     end = reply.rfind(_CLOSE)
     start = reply.rfind(_OPEN, 0, end) if end >= 0 else -1
-    return reply[start + len(_OPEN) : end] if start >= 0 else None
-
-
-def _boxed(reply: str) -> str | None:
-    """What the last box holds, braces within it balanced."""
-    opened = [match.end() for match in _BOXED.finditer(reply)]
-    if not opened:
-        return None
-    depth = 1
-    for place in range(opened[-1], len(reply)):
-        depth += {"{": 1, "}": -1}.get(reply[place], 0)
-        if depth == 0:
-            return reply[opened[-1] : place]
-    return None
-
-
-def _hashed(reply: str) -> str | None:
-    found = _HASHES.findall(reply)
-    return found[-1] if found else None
+    return reply[start + len(_OPEN) : end].strip() if start >= 0 else None
 
 
 def _said(reply: str) -> str | None:
     found = _SAID.findall(reply)
     return _STOP.split(found[-1], maxsplit=1)[0].strip(" *:") if found else None
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        parse(text)
+    except ExpressionError:
+        return False
+    return True

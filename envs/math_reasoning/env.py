@@ -14,7 +14,8 @@ from fogline.core.errors import ConfigurationError, check_choice
 from fogline.core.rewards import RewardScheme
 from fogline.core.spaces import UnicodeText
 from fogline.envs.math_reasoning import prompts
-from fogline.envs.math_reasoning.answers import Extracted, equivalent, extract_answer
+from fogline.envs.math_reasoning.answers import Extracted, extract_answer
+from fogline.envs.math_reasoning.equivalence import equivalent
 from fogline.envs.math_reasoning.expressions import ExpressionError, calculate, written
 from fogline.envs.math_reasoning.records import MathDataset, MathTask
 from fogline.envs.math_reasoning.sources import load_problems
@@ -43,9 +44,11 @@ class MathReasoningEnv(TurnEnv[str, Any]):
     (``<answer>`` tags; with ``prompt="short"`` nothing but the answer) and 0 otherwise, ``tool_error`` is -1 or 0.
 
     Args:
-        problems: ``"arithmetic"`` (generated), or a loaded :class:`MathDataset`.
+        problems: ``"arithmetic"`` or ``"words"`` (generated), ``"gsm8k"`` (the bundled first 1,000 training problems),
+            the path of a GSM8K or MATH file or folder, or a loaded :class:`MathDataset`.
         difficulty: A level from 1 to 10, or the lowest and the highest as ``[1, 3]``; None for all.
         split: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``; no problem is in two of the first three.
+            By default ``"train"`` of what is generated, all of what is loaded.
         tasks_per_level: Generated problems of each level.
         tools: ``"calculator"`` plays several turns with an exact calculator.
         max_turns: Budget of turns, by default 1, with a calculator 6. Reaching it without an answer truncates; a single
@@ -58,6 +61,8 @@ class MathReasoningEnv(TurnEnv[str, Any]):
 
     Raises:
         ConfigurationError: For an unknown choice, or a choice that leaves no problem.
+        DataError: For a file that is not what its format promises.
+        MissingDependencyError: Golds are expressions with roots or letters, and mpmath is not installed.
     """
 
     metadata: dict[str, Any] = {**TurnEnv.metadata, "name": "MathReasoning-v0"}  # noqa: RUF012

@@ -1,6 +1,6 @@
 """Mathematical text, read by a bounded grammar: plain notation and the part of LaTeX that answers are written in.
 
-Model text reaches no interpreter. Whatever is handed in, the work is bounded by four constants: characters read,
+Model text reaches no interpreter. Whatever is handed in, the work is bounded by constants: characters and tokens read,
 brackets within brackets, size of an exponent, and bits of a number.
 """
 
@@ -13,6 +13,7 @@ from typing import NamedTuple, NoReturn
 from fogline.core.errors import FoglineError
 
 MAX_CHARACTERS = 400
+MAX_TOKENS = 200
 MAX_DEPTH = 30
 MAX_EXPONENT = 64
 MAX_BITS = 2048
@@ -32,6 +33,8 @@ _TOKEN = re.compile(
     r"|\\(?P<command>[a-zA-Z]+)|(?P<word>[a-zA-Z]+)|(?P<sign>\*\*|[-+*/^(){}\[\]|_])|(?P<space>\s+)|(?P<other>.)",
     re.DOTALL,
 )
+_ARITHMETIC = ("+", "-", "*", "/", "^", "root", "negative", "absolute")
+_VOWEL = re.compile("[aeiouAEIOU]")
 _CLOSING = {"(": ")", "{": "}", "[": "]", "|": "|"}
 
 
@@ -73,25 +76,32 @@ def parse(text: str) -> Expression:
     """
     if len(text) > MAX_CHARACTERS:
         raise ExpressionError(f"an expression of {len(text)} characters: at most {MAX_CHARACTERS} are read.")
-    return _Parser(_tokens(text)).read()
+    tokens = _tokens(text)
+    if len(tokens) > MAX_TOKENS:
+        raise ExpressionError(
+            f"an expression of {len(tokens)} signs, numbers and names: at most {MAX_TOKENS} are read."
+        )
+    return _Parser(tokens).read()
 
 
 def exact_value(expression: Expression) -> Fraction:
-    """Value of an expression of numbers, ``+ - * /`` and whole powers.
+    """Value of an expression of numbers, ``+ - * /``, whole powers and roots that come out even.
 
     Raises:
-        ExpressionError: It holds names, roots or functions, divides by zero, or a number outgrows the bounds.
+        ExpressionError: It holds names, functions or other roots, divides by zero, or a number outgrows the bounds.
     """
     operator = expression.operator
     if operator == "number":
         return expression.value
-    if operator not in ("+", "-", "*", "/", "^", "negative", "absolute"):
+    if operator not in _ARITHMETIC:
         raise ExpressionError(f"{expression.name or operator!r} has no exact rational value.")
     values = [exact_value(part) for part in expression.parts]
     if operator == "negative":
         return -values[0]
     if operator == "absolute":
         return abs(values[0])
+    if operator == "root":
+        return _even_root(values[0], values[1])
     return _bounded(_combined(operator, values[0], values[1]))
 
 
@@ -125,6 +135,24 @@ def _combined(operator: str, left: Fraction, right: Fraction) -> Fraction:
     if left == 0 and right < 0:
         raise ExpressionError("division by zero.")
     return Fraction(left ** int(right))
+
+
+def _even_root(value: Fraction, degree: Fraction) -> Fraction:
+    if degree.denominator != 1 or not 2 <= degree <= MAX_EXPONENT or value < 0:
+        raise ExpressionError(f"a root of degree {_shown(degree)} of {_shown(value)} has no exact rational value.")
+    roots = [_whole_root(part, int(degree)) for part in (value.numerator, value.denominator)]
+    if Fraction(*roots) ** int(degree) != value:
+        raise ExpressionError(f"the root of {_shown(value)} has no exact rational value.")
+    return Fraction(*roots)
+
+
+def _whole_root(value: int, degree: int) -> int:
+    """The largest whole number whose power is not above ``value``, by bisection."""
+    low, high = 0, 1 << (value.bit_length() // degree + 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if middle**degree <= value else (low, middle - 1)
+    return low
 
 
 def _bounded(value: Fraction) -> Fraction:
@@ -172,7 +200,7 @@ def _named(kind: str, body: str, spaced: bool) -> list[_Token]:
         raise ExpressionError(f"the command \\{body} is not part of an expression.")
     if body in CONSTANTS:
         return [_Token("name", body, spaced)]
-    if len(body) > 2:
+    if len(body) > (2 if _VOWEL.search(body) else 4):
         raise ExpressionError(f"the word {body!r} is not part of an expression.")
     return [_Token("name", letter, spaced) for letter in body]
 
