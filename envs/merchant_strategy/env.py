@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fogline.core.errors import ConfigurationError, check_choice
 from fogline.core.rewards import RewardScheme
 from fogline.envs.merchant_strategy.doubt import admitted
-from fogline.envs.merchant_strategy.shop import GRID, Window, action_space, observation_space, of_grid
+from fogline.envs.merchant_strategy.shop import GRID, Window, action_space, in_words, observation_space, of_grid
 from fogline.envs.merchant_strategy.sources import Customers, Simulator, customers
 from fogline.envs.text import Response, TurnEnv
 from fogline.simulators.merchants.trading import (
@@ -143,6 +143,10 @@ class MerchantStrategyEnv(TurnEnv[NDArray[np.float32], Any]):
         outcome = {"budget_spent": float(spent)}
         cut = not (spent or self._horizon_ends)
         return Response(observation, phase, terms, malformed, outcome, metrics, truncated=cut, extra=extra)
+
+    def observation_text(self, observation: NDArray[np.float32]) -> str:
+        """An observation in words and numbers."""
+        return in_words(observation)
 
     def render(self) -> str | None:
         """The periods so far, in ``render_mode="ansi"``."""

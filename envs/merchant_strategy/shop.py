@@ -43,6 +43,13 @@ def of_grid(chosen: NDArray[Any]) -> Floats:
     return action
 
 
+def in_words(observation: NDArray[Any]) -> str:
+    """An observation by its fields: the merchant, this period, what was done last."""
+    told = [f"{name} {float(value):.3g}" for name, value in zip(FIELDS, observation, strict=True)]
+    now = len(FIELDS) - len(ACTIONS)
+    return "\n".join(", ".join(part) for part in (told[:_OWN], told[_OWN:now], told[now:]))
+
+
 class Window:
     """Turns shops into observations.
 

@@ -98,6 +98,14 @@ def test_observations_are_what_an_owner_knows() -> None:
     assert said["profit"] == pytest.approx(info["terms"]["sales"] - info["terms"]["spending"], abs=1e-5)
 
 
+def test_an_observation_in_words_names_every_field() -> None:
+    env = make()
+    first, _ = env.reset(seed=3)
+    words = env.observation_text(first)
+    assert all(f"{name} {value:.3g}" in words for name, value in zip(FIELDS, first.tolist(), strict=True))
+    assert len(words.splitlines()) == 3
+
+
 def test_a_grid_action_is_the_box_action_that_it_stands_for() -> None:
     grid, box = make(actions="grid"), make()
     chosen = np.array([1, 2, 3, 4, 0])
