@@ -102,7 +102,7 @@ SENTENCES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "skimmed": ("{a} grams settle and are scraped out.", "A filter keeps back {a} grams."),
         "batches": (
             "{who} makes the same mix until there are {a} equal pots, and pours them together.",
-            "The recipe is made {a} times as large, with {a} times as much of everything.",
+            "{who} makes {a} times as large a mix by the same recipe.",
         ),
         "jars": (
             "The mix is stirred and poured into {a} equal jars, and {who} keeps one of them.",
