@@ -174,7 +174,8 @@ def time_split(table: pd.DataFrame) -> NDArray[np.int8]:
         :data:`TRAIN`, :data:`CALIBRATE` or :data:`TEST`; int8 [n].
     """
     codes, ids = merchant_codes(table)
-    order = np.lexsort((table["time"].to_numpy(), codes))
+    # As numbers: times with a zone would come out as Python objects, which sort a hundred times slower.
+    order = np.lexsort((table["time"].astype(np.int64).to_numpy(), codes))
     count = np.bincount(codes, minlength=len(ids))
     start = np.cumsum(count) - count
     rank = np.empty(len(table))

@@ -82,8 +82,10 @@ def what_if(
     # Answers need no log but the rows that they are about: a model travels to workers without its own.
     light = replace(model, log=replace(model.log, table=model.log.table.iloc[:0]))
     function = partial(_answer_piece, light, tuple(strategies), baseline)
-    share = min(most_rows, max(LEAST_ROWS, -(-len(table) // runner.workers)))
-    pieces = [outcome.unwrap() for outcome in in_order(runner.map(function, chunks(table, share)))]
+    pieces = [
+        outcome.unwrap()
+        for outcome in in_order(runner.map(function, chunks(table, _share(len(table), runner.workers, most_rows))))
+    ]
     order = {strategy.name: place for place, strategy in enumerate(strategies)}
     found = pd.concat([piece.table for piece in pieces], ignore_index=True)
     found = found.sort_values(
@@ -99,6 +101,12 @@ def what_if(
         changes,
         model.branches.fitting.notes(table),
     )
+
+
+def _share(rows: int, workers: int, most_rows: int) -> int:
+    """Rows of a piece: as few pieces as memory allows, as many for one worker as for the other."""
+    rounds = max(1, -(-rows // (workers * most_rows)))
+    return min(most_rows, max(LEAST_ROWS, -(-rows // (workers * rounds))))
 
 
 @dataclass(frozen=True)
