@@ -1,59 +1,33 @@
 """How PGHS grows: time and memory of checking, fitting and answering, from the paper's size to a million trajectories.
 
-Each size is measured in a process of its own, so that its memory is its own. Times are of the processor where one
-process works, and of the clock where Ray does.
+The largest size is answered three times: here, in worker processes, and through Ray.
 """
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Mapping
 from functools import partial
-from time import perf_counter, process_time
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from fogline.benchmarks.merchants.scale import ANSWERED, FITTED, WORKERS, Size, measure_size
 from fogline.benchmarks.reproduce import ReproduceConfig
 from fogline.benchmarks.reproduce.cells import Cell, Progress, run_cells
 from fogline.benchmarks.reproduce.results import Claim, Findings, Published, arms_of, failures_of, judge
 
 PAPERS, MIDDLE, MILLION = "101 merchants", "500 merchants", "5,000 merchants"
-MILLION_RAY = f"{MILLION}, through Ray"
-FITTED, ANSWERED = "trajectories fitted per second", "trajectories times trees answered per second"
 _TOLERATED = 0.35
 _OURS = "the issue: growth is linear"
-
-
-class Size(BaseModel):
-    """A log's size, and who answers.
-
-    Attributes:
-        merchants: In the log.
-        trajectories: About.
-        strategies: That are asked about.
-        ray: Whether Ray answers, with two workers.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    merchants: int
-    trajectories: int
-    strategies: int
-    ray: bool = False
 
 
 FULL: Mapping[str, Size] = {
     PAPERS: Size(merchants=101, trajectories=26_000, strategies=50),
     MIDDLE: Size(merchants=500, trajectories=100_000, strategies=5),
-    MILLION: Size(merchants=5_000, trajectories=1_000_000, strategies=5),
-    MILLION_RAY: Size(merchants=5_000, trajectories=1_000_000, strategies=5, ray=True),
+    MILLION: Size(merchants=5_000, trajectories=1_000_000, strategies=5, engines=("process", "ray")),
 }
 QUICK: Mapping[str, Size] = {
     PAPERS: Size(merchants=20, trajectories=2_000, strategies=2),
     MIDDLE: Size(merchants=40, trajectories=4_000, strategies=2),
-    MILLION: Size(merchants=80, trajectories=8_000, strategies=2),
+    MILLION: Size(merchants=80, trajectories=8_000, strategies=2, engines=("process",)),
 }
 SEEDS, QUICK_SEEDS = (0, 1, 2), (0,)
 
@@ -105,6 +79,8 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
         comparisons=judge(arms, CLAIMS),
         failures=failures_of(cells),
         notes=(
+            "Seconds are of one processor, but for those by the clock. A worker process starts, loads its packages and "
+            f"is sent the model within them; of these there are {WORKERS}, and nothing else ran.",
             "LightGBM stops early on a small log and grows all 600 trees on a large one: what-if then takes longer per "
             "trajectory, in proportion to the trees.",
         ),
@@ -112,49 +88,5 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
 
 
 def measure(sizes: Mapping[str, Size], cell: Cell) -> dict[str, Any]:
-    """Measure one size.
-
-    Args:
-        sizes: By name.
-        cell: Its arm names the size, its seed the market.
-    """
-    from fogline.core.engine import make_engine
-    from fogline.simulators.merchants.logs import check_log
-    from fogline.simulators.merchants.pghs import PGHS
-    from fogline.simulators.merchants.strategies import Intervention, Strategy
-    from fogline.simulators.merchants.world import WorldConfig, make_world
-
-    size = sizes[cell.arm]
-    world = make_world(WorldConfig(n_merchants=size.merchants, n_trajectories=size.trajectories), cell.seed)
-    frame = world.table()
-    asked = [
-        Strategy(f"discount {index}", (Intervention("discount", "set", 0.4 * index / size.strategies),))
-        for index in range(size.strategies)
-    ]
-    clocks = [process_time()]
-    log = check_log(frame)
-    clocks.append(process_time())
-    model = PGHS.fit(log)
-    clocks.append(process_time())
-    began = perf_counter()
-    with make_engine("ray" if size.ray else "inline", 2 if size.ray else None) as engine:
-        answers = model.what_if(asked, engine=engine)
-    wall, clock = perf_counter() - began, process_time()
-    trees = sum(stage.estimator.num_trees() for stage in model.branches.fitting.stages.values())
-    rows, check, fit = len(model.rows()), clocks[1] - clocks[0], clocks[2] - clocks[1]
-    answering = wall if size.ray else clock - clocks[2]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    return {
-        "metrics": {
-            "trajectories": float(len(frame)),
-            "trees": float(trees),
-            "check, s": check,
-            "fit, s": fit,
-            "what-if, s": answering,
-            "what-if of one strategy, s": answering / (size.strategies + 1),
-            "peak memory, MB": peak,
-            FITTED: len(frame) / fit,
-            ANSWERED: rows * trees * (size.strategies + 1) / answering,
-            "answers": float(len(answers.table)),
-        }
-    }
+    """Measure the size that a cell's arm names, in the market of its seed."""
+    return {"metrics": measure_size(sizes[cell.arm], cell.seed)}

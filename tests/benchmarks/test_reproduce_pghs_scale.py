@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from fogline.benchmarks.merchants.scale import ANSWERED, FITTED
 from fogline.benchmarks.reproduce.cells import Cell
 from fogline.benchmarks.reproduce.pghs_scale import (
-    ANSWERED,
     CLAIMS,
-    FITTED,
     FULL,
     MIDDLE,
     MILLION,
@@ -24,7 +23,7 @@ def test_the_paper_and_a_million_are_measured_several_times() -> None:
     assert FULL[MILLION].trajectories == 10 * FULL[MIDDLE].trajectories == 1_000_000
     assert len(SEEDS) >= 3
     assert {claim.arm for claim in CLAIMS} | {claim.baseline for claim in CLAIMS} <= set(FULL)
-    assert any(size.ray for size in FULL.values())
+    assert FULL[MILLION].engines == ("process", "ray")
 
 
 def test_rates_are_sizes_over_times() -> None:
@@ -33,4 +32,12 @@ def test_rates_are_sizes_over_times() -> None:
     per_answer = found[ANSWERED] * found["what-if, s"] / found["trees"] / (QUICK[PAPERS].strategies + 1)
     assert per_answer == pytest.approx(found["trajectories"] / 4, rel=0.05)
     assert found["answers"] == QUICK[PAPERS].merchants * QUICK[PAPERS].strategies
-    assert found["peak memory, MB"] > 50
+    assert found["peak memory, MiB"] > 50
+    assert 0 < found["LightGBM's fit alone, s"] < found["fit, s"]
+
+
+def test_worker_processes_are_asked_the_same_and_their_cost_is_theirs() -> None:
+    found = measure(QUICK, Cell(MILLION, 0))["metrics"]
+    assert found["answers through process are the same"] == 1
+    assert found["peak memory of process's workers together, MiB"] > 50
+    assert found["what-if through process, s"] > 0
