@@ -25,8 +25,8 @@ def bench(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="sql-step, sql-peer, text-step, sales-dialogue, merchant-strategy, import, waiting, training, "
-            "optimisers or sweep. Repeat for more. (default: all)",
+            help="sql-step, sql-peer, text-step, sales-dialogue, merchant-strategy, merchants, import, waiting, "
+            "training, optimisers or sweep. Repeat for more. (default: all)",
         ),
     ] = None,
     quick: Annotated[

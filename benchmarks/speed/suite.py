@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, str] = {
     "text-step": "fogline.benchmarks.speed.text_steps",
     "sales-dialogue": "fogline.benchmarks.speed.sales_dialogue",
     "merchant-strategy": "fogline.benchmarks.speed.merchant_strategy",
+    "merchants": "fogline.benchmarks.speed.merchants",
     "import": "fogline.benchmarks.speed.imports",
     "waiting": "fogline.benchmarks.speed.waiting",
     "training": "fogline.benchmarks.speed.training",

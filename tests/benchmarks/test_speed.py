@@ -41,11 +41,12 @@ CASES = {
     "merchant-strategy": {
         "one shop, true market", "4,096 shops, true market", "4,096 shops, hybrid", "4,096 shops, fitting branch"
     },
+    "merchants": {"fit", "2 strategies", "memory", "growth of the fit", "growth of what-if"},
     "import": {"time", "heavy packages loaded"},
     "waiting": {"256 × 10 ms awaited (step_async)", "256 × 10 ms in threads (blocking)"},
 }  # fmt: skip
-JUDGED = {"sql-step": 12, "sql-peer": 4, "text-step": 2, "sales-dialogue": 1, "merchant-strategy": 2, "import": 2,
-          "waiting": 1}  # fmt: skip
+JUDGED = {"sql-step": 12, "sql-peer": 4, "text-step": 2, "sales-dialogue": 1, "merchant-strategy": 2, "merchants": 5,
+          "import": 2, "waiting": 1}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -285,4 +286,4 @@ def test_the_report_counts_what_it_missed() -> None:
     findings = (finding(1.0, Target("at most", 2.0)), finding(3.0, Target("at most", 2.0)), finding(9.0, None))
     report = SpeedReport(findings, {}, {}, {}, {}, "now", 1.0)
     assert report.missed == (findings[1],)
-    assert suite.BENCHMARKS.keys() == {*CASES, "training", "sweep"}
+    assert suite.BENCHMARKS.keys() == {*CASES, "training", "optimisers", "sweep"}

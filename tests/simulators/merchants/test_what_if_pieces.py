@@ -6,16 +6,21 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fogline.core.engine import InlineEngine, make_engine
+from fogline.simulators.merchants import fitting
 from fogline.simulators.merchants.branches import chunks
 from fogline.simulators.merchants.config import PGHSConfig
-from fogline.simulators.merchants.logs import check_log
+from fogline.simulators.merchants.estimators import probability
+from fogline.simulators.merchants.logs import check_log, time_split
 from fogline.simulators.merchants.pghs import PGHS
 from fogline.simulators.merchants.strategies import LOGGED, Intervention, Strategy
-from fogline.simulators.merchants.what_if import WhatIf, what_if
+from fogline.simulators.merchants.what_if import LEAST_ROWS, WhatIf, _share, what_if
 from fogline.simulators.merchants.world import WorldConfig, make_world
 
 ASKED = [
@@ -70,6 +75,44 @@ def test_pieces_are_whole_merchants_and_all_of_them(model: PGHS) -> None:
         assert sum(map(len, pieces)) == len(table)
         names = [set(piece["merchant_id"]) for piece in pieces]
         assert sum(map(len, names)) == len(set().union(*names)) == 60
+
+
+@pytest.mark.parametrize("most_rows", [700, 10**9])
+def test_trees_are_asked_once_for_every_row_and_strategy(
+    model: PGHS, most_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def counted(estimator: Any, matrix: Any, num_threads: int) -> Any:
+        asked.append(len(matrix))
+        return probability(estimator, matrix, num_threads)
+
+    monkeypatch.setattr(fitting, "probability", counted)
+    table = model.rows("all")
+    for share in (1, 2):
+        asked.clear()
+        part = table[table["merchant_id"].isin(table["merchant_id"].unique()[::share])].reset_index(drop=True)
+        what_if(model, part, ASKED, LOGGED, most_rows=most_rows)
+        assert sum(asked) == (len(ASKED) + 1) * len(part)
+
+
+@given(st.integers(1, 3_000_000), st.integers(1, 64), st.integers(LEAST_ROWS, 200_000))
+def test_workers_get_equal_shares_within_memory(rows: int, workers: int, most_rows: int) -> None:
+    share = _share(rows, workers, most_rows)
+    pieces = -(-rows // share)
+    assert LEAST_ROWS <= share <= most_rows
+    turns = -(-pieces // workers)
+    # The busiest worker has no more rows than its share of all, but for what does not divide.
+    assert share == LEAST_ROWS or turns * share <= rows / workers + turns
+
+
+def test_windows_do_not_depend_on_how_times_are_told(model: PGHS) -> None:
+    table = model.log.table
+    windows = time_split(table)
+    for told in ("datetime64[us, Asia/Shanghai]", "datetime64[ns, UTC]", "datetime64[ns, America/New_York]"):
+        np.testing.assert_array_equal(time_split(table.assign(time=table["time"].astype(told))), windows)
+    naive = table.assign(time=table["time"].dt.tz_localize(None))
+    np.testing.assert_array_equal(time_split(naive), windows)
 
 
 def test_worker_processes_change_nothing(model: PGHS) -> None:
