@@ -155,6 +155,9 @@ def fit(
     from fogline.simulators.merchants.policies import PolicyLibrary
     from fogline.simulators.merchants.strategies import LOGGED
 
+    reasoner = chat_reasoner(
+        chat, base_url, cache_dir, draws=draws, prices=prices, transcript=transcript, dry_run=dry_run
+    )
     options = build_config(PGHSConfig, read_config_file(config), {"seed": seed})
     checked = read_log(
         log,
@@ -166,14 +169,11 @@ def fit(
         on_duplicate="keep_first" if keep_first else "error",
     )
     policies = PolicyLibrary.load(library) if library else None
-    reasoner = None
-    if chat is not None:
-        reasoner = chat_reasoner(chat, base_url, cache_dir, draws=draws, prices=prices, transcript=transcript)
-        if dry_run:
-            by_rules = PGHS.fit(checked, options.model_copy(update={"replicates": 0}), library=policies)
-            learned, compared = learning_rows(by_rules.log.table)
-            show_estimate(reasoner, [(learned, [LOGGED]), (compared, [LOGGED])], by_rules.policy_library, as_json)
-            return
+    if reasoner is not None and dry_run:
+        by_rules = PGHS.fit(checked, options.model_copy(update={"replicates": 0}), library=policies)
+        learned, compared = learning_rows(by_rules.log.table)
+        show_estimate(reasoner, [(learned, [LOGGED]), (compared, [LOGGED])], by_rules.policy_library, as_json)
+        return
     fitted = PGHS.fit(checked, options, reasoner=reasoner, library=policies)
     fitted.save(model)
     if as_json:
@@ -199,7 +199,7 @@ def evaluate(
 
     Example: fogline merchants evaluate runs/model
     """
-    result = _loaded(model, _reasoner(chat, base_url, cache_dir, draws)).evaluate()
+    result = _loaded(model, chat_reasoner(chat, base_url, cache_dir, draws=draws)).evaluate()
     if as_json:
         print_json(result.to_json())
         return
@@ -232,9 +232,9 @@ def what_if(
     """
     from fogline.core.engine import make_engine
 
-    reasoner = None
-    if chat is not None:
-        reasoner = chat_reasoner(chat, base_url, cache_dir, draws=draws, prices=prices, transcript=transcript)
+    reasoner = chat_reasoner(
+        chat, base_url, cache_dir, draws=draws, prices=prices, transcript=transcript, dry_run=dry_run
+    )
     fitted, asked = _loaded(model, reasoner), _strategies(strategies)
     if reasoner is not None and dry_run:
         from fogline.simulators.merchants.strategies import LOGGED
@@ -277,7 +277,7 @@ def rank(
 
     Example: fogline merchants rank runs/model --strategies strategies.json --budget 300
     """
-    fitted = _loaded(model, _reasoner(chat, base_url, cache_dir, draws))
+    fitted = _loaded(model, chat_reasoner(chat, base_url, cache_dir, draws=draws))
     ranking = fitted.rank(
         _strategies(strategies),
         objective=cast("Literal['orders', 'revenue', 'profit']", objective),
@@ -307,7 +307,7 @@ def explain(
 
     Example: fogline merchants explain runs/model m003 --strategies strategies.json
     """
-    fitted = _loaded(model, _reasoner(chat, base_url, cache_dir, draws))
+    fitted = _loaded(model, chat_reasoner(chat, base_url, cache_dir, draws=draws))
     for strategy in _strategies(strategies):
         for line in fitted.explain(merchant, strategy, window=_window(window)).lines():
             console().print(line, soft_wrap=True)
@@ -328,7 +328,9 @@ def diagnose(
 
     Example: fogline merchants diagnose runs/model m003
     """
-    found = _loaded(model, _reasoner(chat, base_url, cache_dir, draws)).diagnose(merchant, window=_window(window))
+    found = _loaded(model, chat_reasoner(chat, base_url, cache_dir, draws=draws)).diagnose(
+        merchant, window=_window(window)
+    )
     if as_json:
         print_json({"peers": found.peers, "gaps": records(found.gaps), "levers": records(found.levers)})
         return
@@ -357,10 +359,6 @@ def _loaded(folder: Path, reasoner: Reasoner | None) -> PGHS:
     from fogline.simulators.merchants.pghs import PGHS
 
     return PGHS.load(folder, reasoner=reasoner)
-
-
-def _reasoner(chat: str | None, base_url: str | None, cache_dir: Path | None, draws: int) -> Reasoner | None:
-    return None if chat is None else chat_reasoner(chat, base_url, cache_dir, draws=draws)
 
 
 def _strategies(path: Path) -> tuple[Strategy, ...]:

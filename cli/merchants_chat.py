@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fogline.cli.console import console, print_json
+from fogline.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,15 +50,26 @@ _WARM = 0.7
 
 
 def chat_reasoner(
-    model: str,
+    model: str | None,
     base_url: str | None,
     cache_dir: Path | None,
     *,
     draws: int = 1,
     prices: Path | None = None,
     transcript: Path | None = None,
-) -> ChatReasoner:
-    """A reasoner of these options."""
+    dry_run: bool = False,
+) -> ChatReasoner | None:
+    """A reasoner of these options; None where rules reason.
+
+    Raises:
+        ConfigurationError: For an option of a chat model where none is named.
+    """
+    if model is None:
+        given = {"--base-url": base_url, "--cache-dir": cache_dir, "--draws": draws != 1, "--prices": prices,
+                 "--transcript": transcript, "--dry-run": dry_run}  # fmt: skip
+        if named := [option for option, value in given.items() if value]:
+            raise ConfigurationError(f"{', '.join(named)} without a chat model: name one with --chat, or leave it out.")
+        return None
     from fogline.agents.registry import price_of
     from fogline.core.chat import OpenAIChatModel
     from fogline.simulators.merchants.chat_reasoner import ChatReasoner
@@ -89,9 +101,11 @@ def show_report(reasoner: ChatReasoner) -> None:
     """Say what asking took."""
     report = reasoner.report
     fallbacks = sum(report.fallbacks.values())
+    price = "price unknown" if report.unpriced else f"price {report.cost:.4f}"
     console().print(
         f"{report.cells:,} questions: {report.calls:,} calls, {report.cached:,} of them from the cache, "
-        f"{report.prompt_tokens:,} + {report.completion_tokens:,} tokens; {report.repairs:,} repaired, "
+        f"{report.attempts:,} on the wire, {report.prompt_tokens:,} + {report.completion_tokens:,} tokens, {price}; "
+        f"{report.repairs:,} repaired, "
         f"{fallbacks:,} left to the policy's rate.",
         soft_wrap=True,
     )

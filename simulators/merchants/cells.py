@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-LEAST_MEMBERS = 0.5
-"""Rows' worth of membership from which a cell is asked about; a thinner one takes what its policy's others say."""
 _EVENING = (17, 22)
 
 
@@ -90,7 +88,8 @@ class Cells:
         group: Index of each row's merchant and context together; int64 [n].
         visits: Rows of each group; int64 [G].
         members: Rows' worth of each policy in each group; float64 [G, K].
-        asked: Which cells are worth a question; bool [G, K].
+        asked: Which cells are worth a question: those of which a row follows the policy more than any other; bool
+            [G, K].
     """
 
     def __init__(self, table: pd.DataFrame, membership: Floats, contexts: Contexts) -> None:
@@ -102,7 +101,8 @@ class Cells:
         self.members: Floats = np.stack(
             [np.bincount(self.group, part, minlength=count) for part in membership.T], axis=1
         )
-        self.asked: NDArray[np.bool_] = self.members >= LEAST_MEMBERS
+        self.asked: NDArray[np.bool_] = np.zeros(self.members.shape, dtype=np.bool_)
+        self.asked[self.group, membership.argmax(axis=1)] = True
 
     def __iter__(self) -> Iterator[Cell]:
         """Cells worth a question, by merchant, context and policy."""

@@ -13,7 +13,8 @@ from typing import Any
 
 from fogline.core.errors import FoglineError
 
-_REASONING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
+_REASONING = re.compile(r"\A.*</think>|<think>.*\Z", re.DOTALL)
+"""Chat templates may open the tag themselves, so that an answer holds its end alone."""
 _FENCE = re.compile(r"^```(?:json)?\s*|\s*```$")
 _AGREE = 0.05
 """How far share_order may be from the anchor and delta together, and both shares from more than everybody."""

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fogline.core.chat.errors import ContentRefused, MalformedReply
+from fogline.core.chat.errors import ContentRefused
 from fogline.core.chat.loop_thread import LoopThread
-from fogline.core.chat.messages import ChatModel, ChatRequest, Message
+from fogline.core.chat.messages import ChatModel, ChatReply, ChatRequest, Message
 from fogline.core.chat.prices import Estimate, estimate_requests
 from fogline.core.errors import ConfigurationError
 from fogline.simulators.merchants.cells import Cell, Cells, Contexts
@@ -49,19 +49,25 @@ class ReasonerReport:
         cells: Questions.
         calls: Completions asked for, repairs included; those that a cache answered too.
         cached: Of them, answered by the client's cache.
+        attempts: Requests on the wire, those that the client repeated included.
         repairs: Answers that were asked for again.
         fallbacks: Questions for which the policy's order rate stands in, by reason.
         prompt_tokens: Tokens sent, as the server counts them.
         completion_tokens: Tokens received.
+        cost: Price of the answers that could be priced.
+        unpriced: Answers without a price: none was given, or the server did not count tokens.
     """
 
     cells: int = 0
     calls: int = 0
     cached: int = 0
+    attempts: int = 0
     repairs: int = 0
     fallbacks: Counter[str] = field(default_factory=Counter)
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cost: float = 0.0
+    unpriced: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
@@ -236,17 +242,14 @@ class ChatReasoner:
     ) -> Answer | None:
         """One answer, asked for once more where it cannot be used; None where that does not help."""
         for attempt in range(2):
-            request = self._request(messages, draw)
+            self.report.calls += 1
             try:
-                reply = await self.model.complete(request)
+                reply = await self.model.complete(self._request(messages, draw))
             except ContentRefused:
+                self.report.attempts += 1
                 faults.append("refused")
                 return None
-            except MalformedReply:
-                # An empty answer is one too, and the client has asked for it more than once.
-                faults.append("unreadable")
-                return None
-            self._count(reply.cached, reply.prompt_tokens, reply.completion_tokens)
+            self._count(reply)
             said.append(reply.text)
             try:
                 return read_answer(reply.text, round(policy.anchor, 3))
@@ -262,12 +265,15 @@ class ChatReasoner:
         sample = str(draw) if draw else ""
         return ChatRequest(messages, temperature=self.temperature, max_tokens=self.max_tokens, sample=sample)
 
-    def _count(self, cached: bool, prompt_tokens: int | None, completion_tokens: int | None) -> None:
-        self.report.calls += 1
-        self.report.cached += cached
-        if not cached:
-            self.report.prompt_tokens += prompt_tokens or 0
-            self.report.completion_tokens += completion_tokens or 0
+    def _count(self, reply: ChatReply) -> None:
+        self.report.cached += reply.cached
+        if reply.cached:
+            return
+        self.report.attempts += 1 + reply.retries
+        self.report.prompt_tokens += reply.prompt_tokens or 0
+        self.report.completion_tokens += reply.completion_tokens or 0
+        self.report.cost += reply.cost or 0.0
+        self.report.unpriced += reply.cost is None
 
     def _write(
         self, cell: Cell, policy: Policy, strategy: Strategy, messages: tuple[Message, ...], asked: Asked
@@ -288,8 +294,9 @@ class ChatReasoner:
             "fallback": not asked.used,
         }
         self.transcript.parent.mkdir(parents=True, exist_ok=True)
-        with self.transcript.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        # Unbuffered: a line is one write, which those of other processes do not cut.
+        with self.transcript.open("ab", buffering=0) as file:
+            file.write((json.dumps(line, ensure_ascii=False) + "\n").encode("utf-8", "replace"))
 
 
 def _logit(shares: Floats) -> Floats:

@@ -39,7 +39,8 @@ def test_from_a_log_to_answers_with_a_model_asked_once(
         # At most: a group that came in one window only is the same question twice.
         taken = counted["requests"]
         assert 0.95 * requests < taken <= requests
-        assert f"{taken:,} calls" in done.stdout and "0 left to the policy's rate" in done.stdout
+        assert f"{taken:,} calls, 0 of them from the cache, {taken:,} on the wire" in done.stdout
+        assert "0 left to the policy's rate" in done.stdout
         assert len(Path("cells.jsonl").read_text().splitlines()) == taken
         asked = counted["requests"]
         what_if = ("merchants", "what-if", "model", "--strategies", "strategies.json", *chat)
@@ -65,3 +66,14 @@ def test_a_model_of_a_chat_reasoner_asks_for_it_by_name(
     assert result.exit_code == 2
     assert "fitted with reasoner 'chat-m-v1" in " ".join(result.stderr.split())
     assert "--chat" in result.stderr
+
+
+@pytest.mark.parametrize("option", [("--dry-run",), ("--transcript", "cells.jsonl"), ("--base-url", "http://x/v1")])
+def test_an_option_of_a_chat_model_without_one_does_nothing_but_say_so(
+    option: tuple[str, ...], log: Path, tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke("merchants", "fit", str(log), "--model", "model", *option)
+    assert result.exit_code == 2
+    assert option[0] in result.stderr and "--chat" in result.stderr
+    assert not Path("model").exists()

@@ -15,6 +15,8 @@ from typing import Any
 from fogline.core.chat import ChatPiece, ChatReply, ChatRequest
 from fogline.core.chat.loop_thread import LoopThread
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "core"))
+
 Answer = Callable[["Question"], str]
 
 
@@ -89,22 +91,29 @@ class ScriptedReasoner:
 @contextmanager
 def served(answer: Answer = sensible) -> Iterator[tuple[str, Counter[str]]]:
     """A chat server on loopback that answers about cells; yields its address and the count of its ``requests``."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "core"))
-    from fault_server import FaultServer, completion
-
     counted: Counter[str] = Counter()
 
     async def step(_: Any, body: dict[str, Any]) -> Any:
         from aiohttp import web
+        from fault_server import completion
 
         counted["requests"] += 1
         question = Question(ChatRequest(tuple(body["messages"])))
         return web.json_response(completion(answer(question)))
 
+    with serving(step) as url:
+        yield url, counted
+
+
+@contextmanager
+def serving(step: Any) -> Iterator[str]:
+    """A server on loopback that answers every request by one step; yields its address."""
+    from fault_server import FaultServer
+
     server, thread = FaultServer(otherwise=step), LoopThread()
     thread.run(server.__aenter__())
     try:
-        yield server.url, counted
+        yield server.url
     finally:
         thread.run(server.__aexit__(None, None, None))
         thread.close()

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-from chat_reasoners import Question, ScriptedReasoner, answer_json, sensible
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from chat_reasoners import Question, ScriptedReasoner, answer_json, sensible, served, serving
+from fault_server import Step, document, status
 
-from fogline.core.chat.errors import ConnectionFailed, ContentRefused, MalformedReply
+from fogline.core.chat import OpenAIChatModel
+from fogline.core.chat.errors import ChatError, ConnectionFailed, ContentRefused, MalformedReply, ServerError
+from fogline.core.chat.prices import Price
 from fogline.core.errors import ConfigurationError, DataError
-from fogline.simulators.merchants.cells import LEAST_MEMBERS, Cell, Cells, Contexts
+from fogline.simulators.merchants.cells import Cell, Cells, Contexts
 from fogline.simulators.merchants.chat_answers import AnswerFault, read_answer
 from fogline.simulators.merchants.chat_prompts import Pages, cell_messages
 from fogline.simulators.merchants.chat_reasoner import ChatReasoner
@@ -25,7 +28,7 @@ from fogline.simulators.merchants.logs import Log, check_log
 from fogline.simulators.merchants.mining import MiningConfig
 from fogline.simulators.merchants.pghs import PGHS
 from fogline.simulators.merchants.policies import PolicyLibrary
-from fogline.simulators.merchants.reasoning import RecordingReasoner, ReplayReasoner
+from fogline.simulators.merchants.reasoning import RecordingReasoner, ReplayReasoner, RuleReasoner
 from fogline.simulators.merchants.strategies import LOGGED, Intervention, Strategy
 from fogline.simulators.merchants.world import WorldConfig, make_world
 
@@ -43,42 +46,7 @@ def fitted(log: Log) -> PGHS:
     return PGHS.fit(log, CONFIG, reasoner=ChatReasoner(ScriptedReasoner()))
 
 
-# Cells
-
-
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), policies=st.integers(1, 6))
-def test_every_row_has_its_cells_answer_and_thin_cells_their_policys_mean(log: Log, seed: int, policies: int) -> None:
-    rng = np.random.default_rng(seed)
-    table = log.table.sample(200, random_state=seed % 1000).reset_index(drop=True)
-    membership = rng.dirichlet(np.full(policies, 0.2), 200)
-    cells = Cells(table, membership, Contexts())
-    asked = list(cells)
-    assert len(asked) == len(cells)
-    assert all(cell.members >= LEAST_MEMBERS for cell in asked)
-    answers = rng.normal(size=len(asked))
-    found = cells.scatter(answers, np.full(policies, 99.0))
-    by_cell = {(cell.group, cell.policy): answer for cell, answer in zip(asked, answers, strict=True)}
-    for row in range(0, 200, 17):
-        for policy in range(policies):
-            of_policy = [(cell, answer) for cell, answer in zip(asked, answers, strict=True) if cell.policy == policy]
-            expected = by_cell.get((int(cells.group[row]), policy))
-            if expected is None:
-                weights = [cell.members for cell, _ in of_policy]
-                expected = np.average([answer for _, answer in of_policy], weights=weights) if weights else 99.0
-            assert found[row, policy] == pytest.approx(expected)
-
-
-def test_contexts_are_four_at_most_and_fixed_beforehand(log: Log) -> None:
-    contexts = Contexts(far_km=2.0)
-    found = contexts.of(log.table)
-    far = log.table["distance_km"].to_numpy(dtype=float) >= 2.0
-    evening = log.table["hour"].between(17, 22).to_numpy()
-    np.testing.assert_array_equal(found, 2 * far + evening)
-    assert set(Contexts().of(log.table.drop(columns=["distance_km"]))) <= {0, 1}
-    assert contexts.words(3, distance=True, hour=True) == ["They are 2 km or more away.", "It is evening."]
-    with pytest.raises(ConfigurationError, match=r"far_km=0"):
-        Contexts(far_km=0)
+# Calls
 
 
 def test_a_strategy_takes_at_most_2100_calls_at_the_papers_size() -> None:
@@ -157,7 +125,7 @@ def test_what_the_fit_makes_of_the_answers_is_not_in_the_question(log: Log, fitt
 
 def test_a_good_answer_is_read_through_reasoning_and_fences() -> None:
     plain = answer_json(0.4, 0.5)
-    for text in (plain, f"<think>{{}} hm</think>\n{plain}", f"```json\n{plain}\n```"):
+    for text in (plain, f"<think>{{}} hm</think>\n{plain}", f"{{}} hm</think>{plain}", f"```json\n{plain}\n```"):
         answer = read_answer(text, 0.4)
         assert (answer.share_order, answer.direction, answer.decisive_attributes) == (0.5, 1, ("discount",))
 
@@ -215,13 +183,6 @@ def test_a_refusal_is_counted_and_a_failing_server_is_an_error(log: Log, fitted:
     reasoner.score(log.table, fitted.policy_library, LOGGED)
     assert dict(reasoner.report.fallbacks) == {"refused": reasoner.report.cells}
 
-    def empty(question: Question) -> str:
-        raise MalformedReply("nothing in it")
-
-    reasoner = ChatReasoner(ScriptedReasoner(empty))
-    reasoner.score(log.table, fitted.policy_library, LOGGED)
-    assert dict(reasoner.report.fallbacks) == {"unreadable": reasoner.report.cells}
-
     left = [50]
 
     def breaks(question: Question) -> str:
@@ -254,6 +215,68 @@ def test_several_draws_count_by_their_median(log: Log, fitted: PGHS) -> None:
     assert scores.max() <= np.log(0.9 / 0.1)
 
 
+# Through a real client
+
+
+def client(url: str, folder: Path | None = None, **options: Any) -> OpenAIChatModel:
+    """A client of a server on loopback, that does not wait long to try again."""
+    return OpenAIChatModel("m", base_url=url, cache_dir=folder, backoff_s=0.001, **options)
+
+
+def test_asked_again_in_another_process_nothing_is_on_the_wire(log: Log, fitted: PGHS, tmp_path: Path) -> None:
+    scores, reports, meters = [], [], []
+    with served() as (url, counted):
+        for sensitivity in (0.1, 0.9):
+            # A new client and a new reasoner know only what the folder holds; the fit's λ is none of it.
+            model = client(url, tmp_path, price=Price(1.0, 2.0))
+            library = fitted.policy_library.with_sensitivity(np.full(len(fitted.policy_library), sensitivity))
+            reasoner = ChatReasoner(model)
+            scores.append(reasoner.score(log.table, library, THIRTY))
+            reports.append(reasoner.report)
+            meters.append(model.meter)
+    first, again = reports
+    assert counted["requests"] == first.attempts == first.calls == first.cells == meters[0].attempts
+    assert (again.attempts, again.cached, meters[1].attempts) == (0, first.calls, 0)
+    # 11 and 3 tokens an answer, at 1 and 2 a million.
+    assert first.cost == pytest.approx(first.calls * 17e-6)
+    assert (first.unpriced, again.cost, again.prompt_tokens) == (0, 0.0, 0)
+    np.testing.assert_array_equal(*scores)
+
+
+BROKEN = {
+    "a page": (document(b"<html>Welcome</html>", "text/html"), MalformedReply),
+    "a cut answer": (document(b'{"choices": [{"mess'), MalformedReply),
+    "a failing server": (status(500), ServerError),
+}
+
+
+@pytest.mark.parametrize(("step", "error"), BROKEN.values(), ids=BROKEN)
+def test_a_server_that_is_none_is_an_error_and_no_answer(
+    step: Step, error: type[ChatError], log: Log, fitted: PGHS
+) -> None:
+    with serving(step) as url:
+        reasoner = ChatReasoner(client(url, max_retries=1))
+        with pytest.raises(error, match="after 2 attempts"):
+            reasoner.score(log.table, fitted.policy_library, LOGGED)
+    assert not reasoner.report.fallbacks
+
+
+def test_a_transcript_holds_no_key_and_every_line_is_whole(
+    log: Log, fitted: PGHS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-to-be-seen")
+    file = tmp_path / "cells.jsonl"
+    # Longer than any buffer, so that a line written in parts would be cut by those of the other thread.
+    with served(lambda question: sensible(question) + " " * 20_000) as (url, _):
+        reasoners = [ChatReasoner(client(url), transcript=file) for _ in range(2)]
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda one: one.score(log.table.head(400), fitted.policy_library, LOGGED), reasoners))
+    text = file.read_text("utf-8")
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert len(rows) == sum(one.report.cells for one in reasoners) > 50
+    assert "sk-not-to-be-seen" not in text
+
+
 # As a reasoner
 
 
@@ -261,6 +284,39 @@ def test_pghs_takes_it_and_a_discount_moves_orders(fitted: PGHS) -> None:
     assert not fitted.report.silent and not fitted.report.doubtful
     totals = fitted.what_if([THIRTY]).totals()
     assert float(totals["uplift"].iloc[0]) > 0.01
+
+
+class LikeTheRule:
+    """A chat reasoner whose model says of each cell what the rule says of its rows, on average by membership."""
+
+    def __init__(self) -> None:
+        self.shares: dict[str, float] = {}
+        model = ScriptedReasoner(lambda question: answer_json(question.anchor, self.shares[question.text]))
+        self.chat = ChatReasoner(model)
+        self.name = self.chat.name
+
+    def score(self, table: pd.DataFrame, library: PolicyLibrary, strategy: Strategy) -> Any:
+        membership = library.membership(table)
+        cells, by_rule = Cells(table, membership, Contexts()), RuleReasoner().score(table, library, strategy)
+        pages = Pages(table, strategy, cells)
+        for cell in cells:
+            rows = cells.group == cell.group
+            logit = np.average(by_rule[rows, cell.policy], weights=membership[rows, cell.policy])
+            self.shares[said(cell, library, pages)[1]] = float(1 / (1 + np.exp(-logit)))
+        return self.chat.score(table, library, strategy)
+
+    def perturbed(self, rng: np.random.Generator) -> None:
+        return None
+
+
+def test_a_model_that_answers_like_the_rule_finds_what_the_rule_finds(log: Log) -> None:
+    here, there = (PGHS.fit(log, CONFIG, reasoner=one).what_if([THIRTY]) for one in (LikeTheRule(), RuleReasoner()))
+    ours, theirs = (found.table.set_index("merchant_id") for found in (here, there))
+    assert ours.index.equals(theirs.index)
+    # Cells lose what differs among their rows, and nothing else: 0.997 here.
+    assert np.corrcoef(ours["uplift"], theirs["uplift"])[0, 1] > 0.98
+    totals = [float(found.totals()["uplift"].iloc[0]) for found in (here, there)]
+    assert totals[0] == pytest.approx(totals[1], rel=0.25)
 
 
 def test_a_model_that_points_the_wrong_way_is_flagged(log: Log) -> None:
