@@ -58,9 +58,12 @@ def measure_size(size: Size, seed: int) -> dict[str, float]:
     Returns:
         Figures by name, each with its unit.
     """
+    import lightgbm  # noqa: F401  (only what is loaded can be limited)
     from threadpoolctl import threadpool_limits
 
-    # Libraries of linear algebra wait in their threads at full speed: the processor's time would be no cost.
+    import fogline.simulators.merchants.pghs  # noqa: F401
+
+    # Threads wait for work at full speed: the processor's time would be no cost.
     with threadpool_limits(limits=1):
         return _measured(size, seed)
 

@@ -79,10 +79,10 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
         comparisons=judge(arms, CLAIMS),
         failures=failures_of(cells),
         notes=(
-            "Seconds are of one processor, but for those by the clock. A worker process starts, loads its packages and "
-            f"is sent the model within them; of these there are {WORKERS}, and nothing else ran.",
-            "LightGBM stops early on a small log and grows all 600 trees on a large one: what-if then takes longer per "
-            "trajectory, in proportion to the trees.",
+            "Seconds are of the processor, one thread, but for those by the clock, which other programs on the machine "
+            f"lengthen. {WORKERS} worker processes start, load their packages and are sent the model within them.",
+            "LightGBM stops early on a small log and grows up to 600 trees on a large one: what-if then takes longer "
+            "for a trajectory. What is not LightGBM's own prediction does not: it stands in a column of its own.",
         ),
     )
 
