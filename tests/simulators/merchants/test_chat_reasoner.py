@@ -266,7 +266,7 @@ def test_a_transcript_holds_no_key_and_every_line_is_whole(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-not-to-be-seen")
     file = tmp_path / "cells.jsonl"
-    # Longer than any buffer, so that a line written in parts would be cut by those of the other thread.
+    # Lines longer than a file's buffer, from two threads into one file.
     with served(lambda question: sensible(question) + " " * 20_000) as (url, _):
         reasoners = [ChatReasoner(client(url), transcript=file) for _ in range(2)]
         with ThreadPoolExecutor(2) as pool:
