@@ -36,11 +36,11 @@ def run(effort: Effort) -> list[Finding]:
     early, late = ([found[place] for found in rounds] for place in (0, 1))
     alone = "LightGBM's prediction alone, of one strategy, s"
     answers = _spread(early, lambda found: found[alone] * (sizes[0].strategies + 1))
-    note = f"{_NOTE}; {_told(sizes[0])}"
+    memory, note = _named(early, "peak memory, MiB"), f"{_NOTE}; {_told(sizes[0])}"
     return [
         _finding("fit", "s", _named(early, "fit, s"), _named(early, "LightGBM's fit alone, s"), FIT, note),
         _finding(f"{sizes[0].strategies} strategies", "s", _named(early, "what-if, s"), answers, ANSWERS, note),
-        _finding("memory", "MiB", *2 * [_named(early, "peak memory, MiB")], MEMORY, note, "(alone)", "peak"),
+        _finding("memory", "MiB", memory, memory, MEMORY, note, "(alone)", "peak"),
         _growth("growth of the fit", late, early, FITTED, sizes),
         _growth("growth of what-if", late, early, ANSWERED, sizes),
     ]
