@@ -118,4 +118,6 @@ def test_the_wheel_holds_code_data_and_licences_and_no_tests(wheel: zipfile.ZipF
     for database, licence in (("chinook", "LICENSE.md"), ("northwind", "LICENSE")):
         folder = f"fogline/simulators/databases/data/{database}"
         assert {f"{folder}/{database}.sqlite", f"{folder}/questions.jsonl", f"{folder}/{licence}"} <= names
+    problems = "fogline/envs/math_reasoning/data/gsm8k"
+    assert {f"{problems}/train_first_1000.jsonl", f"{problems}/LICENSE"} <= names
     assert not [name for name in names if "tests/" in name or name.startswith(("core/", "envs/"))]

@@ -34,7 +34,7 @@ def extract_answer(reply: str) -> Extracted | None:
     r"""Find the answer in a reply; the last of a form counts.
 
     In this order: ``<answer>…</answer>``; ``\boxed{…}``; ``#### …``; "the answer is …"; a reply that is nothing but
-    an expression; the last number. Time is linear in the reply.
+    an expression with a digit or a command in it; the last number. Time is linear in the reply.
 
     Args:
         reply: The reply; of a longer one, the last :data:`MAX_REPLY` characters.
@@ -82,6 +82,9 @@ def _said(reply: str) -> str | None:
 
 
 def _is_expression(text: str) -> bool:
+    # "no" and "hm" would be products of letters.
+    if not any(character in "0123456789\\" for character in text):
+        return False
     try:
         parse(text)
     except ExpressionError:

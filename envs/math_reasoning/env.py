@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,10 +84,14 @@ class MathReasoningEnv(TurnEnv[str, Any]):
         tool_error_weight: float = 0.0,
         render_mode: str | None = None,
     ) -> None:
-        check_choice("tools", tools, (None, prompts.TOOL))
+        if tools is not None:
+            check_choice("tools", tools, (prompts.TOOL,))
         check_choice("prompt", prompt, ("full", "short"))
         if max_turns is not None and (type(max_turns) is not int or max_turns < 1):
             raise ConfigurationError(f"max_turns={max_turns!r}: expected a whole number of at least 1.")
+        for name, weight in (("format_weight", format_weight), ("tool_error_weight", tool_error_weight)):
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
+                raise ConfigurationError(f"{name}={weight!r}: expected a finite number.")
         self._dataset = load_problems(problems, difficulty=difficulty, split=split, tasks_per_level=tasks_per_level)
         super().__init__(tuple(self._dataset.tasks), render_mode)
         self.reward_scheme = RewardScheme(

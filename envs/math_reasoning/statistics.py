@@ -43,7 +43,7 @@ def wilson(correct: int, trials: int) -> Rate:
     share, square = correct / trials, _Z**2 / trials
     middle = (share + square / 2) / (1 + square)
     half = _Z / (1 + square) * math.sqrt(share * (1 - share) / trials + square / (4 * trials))
-    return Rate(trials, correct, share, max(0.0, middle - half), min(1.0, middle + half))
+    return Rate(trials, correct, share, max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half)))
 
 
 def digest_of(dataset: MathDataset) -> str:
@@ -141,10 +141,12 @@ class DifficultyStatistics:
 
 def _stored(path: str | Path) -> dict[str, Any]:
     try:
-        stored = json.loads(Path(path).read_text(encoding="utf-8"))
+        stored: Any = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{str(path)!r} cannot be read as JSON: {error}") from error
-    counts = [stored.get(name) for name in ("trials", "correct")] if isinstance(stored, dict) else [None]
+    if not isinstance(stored, dict):
+        stored = {}
+    counts = [stored.get(name) for name in ("trials", "correct")]
     whole = all(isinstance(one, dict) and all(type(count) is int for count in one.values()) for one in counts)
     if not whole or stored.get("format") != _FORMAT or not isinstance(stored.get("tasks"), str):
         raise DataError(f"{str(path)!r} is not a file of difficulty statistics: expected format {_FORMAT!r}.")

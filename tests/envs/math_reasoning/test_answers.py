@@ -33,7 +33,7 @@ def test_the_last_answer_of_the_clearest_form_counts(reply: str, text: str, form
     assert extract_answer(reply) == (text, form)
 
 
-@pytest.mark.parametrize("reply", ["", "no idea", "<answer></answer>", "\\boxed{", "####", "the answer is", "٣"])
+@pytest.mark.parametrize("reply", ["", "no", "no idea", "<answer></answer>", "\\boxed{", "####", "the answer is", "٣"])
 def test_without_an_answer_there_is_none(reply: str) -> None:
     assert extract_answer(reply) is None
 
