@@ -141,11 +141,10 @@ class DifficultyStatistics:
 
 def _stored(path: str | Path) -> dict[str, Any]:
     try:
-        stored: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+        loaded = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{str(path)!r} cannot be read as JSON: {error}") from error
-    if not isinstance(stored, dict):
-        stored = {}
+    stored: dict[str, Any] = loaded if isinstance(loaded, dict) else {}
     counts = [stored.get(name) for name in ("trials", "correct")]
     whole = all(isinstance(one, dict) and all(type(count) is int for count in one.values()) for one in counts)
     if not whole or stored.get("format") != _FORMAT or not isinstance(stored.get("tasks"), str):
