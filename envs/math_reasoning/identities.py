@@ -29,6 +29,9 @@ _POINTS = (
 """Values of the letters in the order of the alphabet; of either sign, so that a root of a square is no letter."""
 _RECIPROCALS = {"sec": "cos", "csc": "sin", "cot": "tan"}
 _INVERSES = {"arcsin": "asin", "arccos": "acos", "arctan": "atan"}
+_CIRCULAR = frozenset({"sin", "cos", "tan", *_RECIPROCALS})
+_LARGEST_ANGLE = 16
+"""Binary exponent; digits grow with what an imaginary angle measures, and would fill all memory."""
 
 
 def same_function(left: Expression, right: Expression) -> bool:
@@ -88,6 +91,8 @@ def _value(expression: Expression, point: Mapping[str, Any], context: Any) -> An
 
 def _operated(operator: str, values: list[Any], context: Any) -> Any:
     first, last = values[0], values[-1]
+    if operator in _CIRCULAR:
+        first = _bounded(first, _LARGEST_ANGLE, context)
     match operator:
         case "negative":
             return -first

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from fractions import Fraction
 
 import pytest
@@ -172,3 +173,14 @@ def test_only_golds_with_roots_or_letters_need_more_than_fractions(monkeypatch: 
     assert not equivalent("\\sqrt{2}", "2"), "a rational gold is never compared through a library"
     with pytest.raises(MissingDependencyError, match=r"mpmath.*fogline\[math\]"):
         equivalent("\\sqrt{8}/2", "\\sqrt{2}")
+
+
+@pytest.mark.parametrize("function", ["sin", "cos", "tan", "cot", "sec", "csc"])
+@pytest.mark.parametrize("angle", ["9^9i", "2^{16000}i", "10^{4000}", "10^{4000}(1+i)"])
+def test_a_function_of_an_enormous_angle_is_answered_and_fills_no_memory(function: str, angle: str) -> None:
+    tracemalloc.start()
+    try:
+        assert not equivalent(f"\\{function}({angle})", r"\sqrt{2}")
+        assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
+    finally:
+        tracemalloc.stop()
