@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -15,24 +16,20 @@ class Processes:
 
     Every process holds the same weights and the same batch, works on its share of the rows, and adds up gradients:
     statistics of a group never depend on how rows were shared out.
+
+    Attributes:
+        rank: Number of this process, from 0.
+        count: How many there are.
     """
 
     def __init__(self) -> None:
         self._accelerator: Any = None
+        self.rank, self.count = 0, 1
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             from accelerate import Accelerator
 
             self._accelerator = Accelerator()
-
-    @property
-    def rank(self) -> int:
-        """Number of this process, from 0."""
-        return int(self._accelerator.process_index) if self._accelerator else 0
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return int(self._accelerator.num_processes) if self._accelerator else 1
+            self.rank, self.count = int(self._accelerator.process_index), int(self._accelerator.num_processes)
 
     @property
     def main(self) -> bool:
@@ -84,3 +81,7 @@ class Processes:
         if self._accelerator:
             self._accelerator.wait_for_everyone()
             self._accelerator.end_training()
+            # The group is an object of C++ that lives as long as anything refers to it.
+            self._accelerator.free_memory()
+            self._accelerator = None
+            gc.collect()
