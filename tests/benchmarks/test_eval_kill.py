@@ -37,7 +37,8 @@ def rewards(store: Path) -> dict[Key, float | None]:
     """Reward by task and seed; every stored row is read, and none may share its key with another."""
     if not store.exists():
         return {}
-    with closing(RunStore(store, create=False)) as opened:
+    # A kill between the file and its tables leaves an empty file, which is an empty store.
+    with closing(RunStore(store)) as opened:
         rows = list(opened.episodes(latest_only=False))
     keys = Counter((row.episode.task_id, row.episode.seed) for row in rows)
     assert not [key for key, count in keys.items() if count > 1]
