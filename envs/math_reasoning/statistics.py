@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fogline.core.errors import ConfigurationError, DataError
+from fogline.core.intervals import wilson
 from fogline.envs.math_reasoning.records import MathDataset
 
 _FORMAT = "fogline-math-difficulty-1"
-_Z = 1.959963984540054
-"""97.5 % quantile of the normal distribution."""
 
 
 class Rate(NamedTuple):
@@ -36,14 +34,11 @@ class Rate(NamedTuple):
     high: float
 
 
-def wilson(correct: int, trials: int) -> Rate:
-    """A rate with its 95 % Wilson interval (Wilson, JASA 22, 1927)."""
+def rate_of(correct: int, trials: int) -> Rate:
+    """A rate with its 95 % Wilson interval, 0 to 1 without trials."""
     if trials == 0:
         return Rate(0, 0, None, 0.0, 1.0)
-    share, square = correct / trials, _Z**2 / trials
-    middle = (share + square / 2) / (1 + square)
-    half = _Z / (1 + square) * math.sqrt(share * (1 - share) / trials + square / (4 * trials))
-    return Rate(trials, correct, share, max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half)))
+    return Rate(trials, correct, correct / trials, *wilson(correct, trials))
 
 
 def digest_of(dataset: MathDataset) -> str:
@@ -97,7 +92,7 @@ class DifficultyStatistics:
 
     def of_task(self, task_id: str) -> Rate:
         """Pass rate of one problem."""
-        return wilson(self.correct.get(task_id, 0), self.trials.get(task_id, 0))
+        return rate_of(self.correct.get(task_id, 0), self.trials.get(task_id, 0))
 
     def by_level(self) -> dict[int, Rate]:
         """Pass rate of each level, lowest first; every trial counts the same."""
@@ -134,7 +129,7 @@ class DifficultyStatistics:
 
     def _of(self, level: int) -> Rate:
         ids = [task.task_id for task in self.dataset if task.level == level]
-        return wilson(
+        return rate_of(
             sum(self.correct.get(task_id, 0) for task_id in ids), sum(self.trials.get(task_id, 0) for task_id in ids)
         )
 

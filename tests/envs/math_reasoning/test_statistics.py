@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fogline.core.errors import ConfigurationError, DataError
 from fogline.envs.math_reasoning.sources import load_problems
-from fogline.envs.math_reasoning.statistics import DifficultyStatistics, wilson
+from fogline.envs.math_reasoning.statistics import DifficultyStatistics, rate_of
 
 TASKS = load_problems("arithmetic", difficulty=[1, 2], tasks_per_level=3)
 ONE, TWO = next(iter(TASKS.tasks)), list(TASKS.tasks)[-1]
@@ -30,7 +30,7 @@ def test_counts_run_and_rates_are_their_quotients() -> None:
 @given(st.integers(1, 500), st.data())
 def test_the_interval_holds_the_rates_that_a_score_test_does_not_refuse(trials: int, data: st.DataObject) -> None:
     correct = data.draw(st.integers(0, trials))
-    rate = wilson(correct, trials)
+    rate = rate_of(correct, trials)
     assert 0 <= rate.low <= correct / trials <= rate.high <= 1
     for end in (rate.low, rate.high):
         if 0 < end < 1:
