@@ -6,13 +6,13 @@ Many shops stand beside what no implementation can spare: numpy drawing their vi
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import process_time
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from fogline.benchmarks.speed.report import Effort, Finding, Target
-from fogline.benchmarks.speed.timing import Spread, alternate
+from fogline.benchmarks.speed.report import Effort, Finding, Target, step_rate
+from fogline.benchmarks.speed.timing import alternate, cpu_rate
 from fogline.benchmarks.speed.trivial import ACTION, NoOperation
 
 NAME = "merchant-strategy"
@@ -41,24 +41,25 @@ def run(effort: Effort) -> list[Finding]:
     }
     rates = alternate(
         {
-            "raw": lambda: _rate(lambda: _bare(alone)),
-            "alone": lambda: _rate(lambda: _one(single, alone)),
-            "draws": lambda: _rate(lambda: _draws(together)),
+            "raw": lambda: cpu_rate(lambda: _bare(alone)),
+            "alone": lambda: cpu_rate(lambda: _one(single, alone)),
+            "draws": lambda: cpu_rate(lambda: _draws(together)),
             **{name: _timed(env, together) for name, env in many.items()},
         },
         effort.rounds,
     )
-    draws = "numpy's Poisson and binomial draws"
+    found = partial(step_rate, NAME, subject="MerchantStrategy-v0 step", note=_PER_CPU_SECOND)
+    many_shops = partial(found, raw=rates["draws"], peer="numpy's Poisson and binomial draws")
     return [
-        _finding("one shop, true market", "no-op gymnasium.Env loop", rates["alone"], rates["raw"], ALONE),
-        _finding(f"{SHOPS:,} shops, true market", draws, rates["world"], rates["draws"], TOGETHER),
-        _finding(f"{SHOPS:,} shops, hybrid", draws, rates["hybrid"], rates["draws"], None),
-        _finding(f"{SHOPS:,} shops, fitting branch", draws, rates["fitting"], rates["draws"], None),
+        found("one shop, true market", rates=rates["alone"], raw=rates["raw"], target=ALONE),
+        many_shops(f"{SHOPS:,} shops, true market", rates=rates["world"], target=TOGETHER),
+        many_shops(f"{SHOPS:,} shops, hybrid", rates=rates["hybrid"], target=None),
+        many_shops(f"{SHOPS:,} shops, fitting branch", rates=rates["fitting"], target=None),
     ]
 
 
 def _timed(env: Any, steps: int) -> Callable[[], float]:
-    return lambda: _rate(lambda: _many(env, steps))
+    return lambda: cpu_rate(lambda: _many(env, steps))
 
 
 def _one(env: Any, steps: int) -> int:
@@ -93,27 +94,3 @@ def _draws(steps: int) -> int:
     for _ in range(steps):
         rng.binomial(rng.poisson(usual), rate)
     return steps * SHOPS
-
-
-def _rate(loop: Callable[[], int]) -> float:
-    began = process_time()
-    steps = loop()
-    return steps / (process_time() - began)
-
-
-def _finding(case: str, peer: str, rates: list[float], raw: list[float], target: Target | None) -> Finding:
-    seen = Spread.of(rates)
-    return Finding(
-        benchmark=NAME,
-        case=case,
-        subject="MerchantStrategy-v0 step",
-        peer=peer,
-        unit="steps/s",
-        subject_value=seen,
-        peer_value=Spread.of(raw),
-        quantity="rate of one core",
-        seen=seen,
-        seen_unit="steps/s",
-        target=target,
-        note=_PER_CPU_SECOND,
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -84,6 +84,46 @@ class Finding:
             "target": target,
             "verdict": self.verdict,
         }
+
+
+def step_rate(
+    benchmark: str,
+    case: str,
+    subject: str,
+    rates: Sequence[float],
+    raw: Sequence[float],
+    *,
+    target: Target | None,
+    note: str,
+    peer: str = "no-op gymnasium.Env loop",
+) -> Finding:
+    """How many steps a second one core makes, beside a peer that does as little as can be.
+
+    Args:
+        benchmark: See :class:`Finding`, as for all names below.
+        case: What was done.
+        subject: What of fogline was measured.
+        rates: Of the subject, a round each; steps a second.
+        raw: Of the peer.
+        target: What was expected.
+        note: What a reader must know.
+        peer: What stands beside.
+    """
+    seen = Spread.of(rates)
+    return Finding(
+        benchmark=benchmark,
+        case=case,
+        subject=subject,
+        peer=peer,
+        unit="steps/s",
+        subject_value=seen,
+        peer_value=Spread.of(raw),
+        quantity="rate of one core",
+        seen=seen,
+        seen_unit="steps/s",
+        target=target,
+        note=note,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from time import process_time
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from fogline.benchmarks.speed.report import Effort, Finding, Target
-from fogline.benchmarks.speed.timing import MeasurementFailed, Spread, alternate
+from fogline.benchmarks.speed.report import Effort, Finding, Target, step_rate
+from fogline.benchmarks.speed.timing import MeasurementFailed, alternate, cpu_rate
 from fogline.benchmarks.speed.trivial import ACTION, NoOperation
 
 NAME = "sales-dialogue"
@@ -28,15 +28,16 @@ def run(effort: Effort) -> list[Finding]:
     script = Script(calls)
     rates = alternate(
         {
-            "raw": lambda: _rate(lambda: _bare(script.turns)),
-            "acts": lambda: _rate(lambda: script.play("acts")),
-            "text": lambda: _rate(lambda: script.play("text")),
+            "raw": lambda: cpu_rate(lambda: _bare(script.turns)),
+            "acts": lambda: cpu_rate(lambda: script.play("acts")),
+            "text": lambda: cpu_rate(lambda: script.play("text")),
         },
         effort.rounds,
     )
+    found = partial(step_rate, NAME, subject="SalesDialogue-v0 step", raw=rates["raw"], note=_PER_CPU_SECOND)
     return [
-        _finding("act mode", rates["acts"], rates["raw"], STEPS_PER_SECOND),
-        _finding("text mode, the same words", rates["text"], rates["raw"], None),
+        found("act mode", rates=rates["acts"], target=STEPS_PER_SECOND),
+        found("text mode, the same words", rates=rates["text"], target=None),
     ]
 
 
@@ -104,27 +105,3 @@ def _bare(turns: int) -> int:
         for _ in range(_ROUGH_TURNS):
             env.step(ACTION)
     return turns // _ROUGH_TURNS * _ROUGH_TURNS
-
-
-def _rate(loop: Callable[[], int]) -> float:
-    began = process_time()
-    turns = loop()
-    return turns / (process_time() - began)
-
-
-def _finding(case: str, rates: list[float], raw: list[float], target: Target | None) -> Finding:
-    seen = Spread.of(rates)
-    return Finding(
-        benchmark=NAME,
-        case=case,
-        subject="SalesDialogue-v0 step",
-        peer="no-op gymnasium.Env loop",
-        unit="steps/s",
-        subject_value=seen,
-        peer_value=Spread.of(raw),
-        quantity="rate of one core",
-        seen=seen,
-        seen_unit="steps/s",
-        target=target,
-        note=_PER_CPU_SECOND,
-    )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from time import process_time
+from functools import partial
 
 from fogline.agents.collector import collect
 from fogline.agents.rollout import Assignment
-from fogline.benchmarks.speed.report import Effort, Finding, Target
-from fogline.benchmarks.speed.timing import Spread, alternate
+from fogline.benchmarks.speed.report import Effort, Finding, Target, step_rate
+from fogline.benchmarks.speed.timing import alternate, cpu_rate
 from fogline.benchmarks.speed.trivial import ACTION, NoOperation, SayTheSame, TrivialText
 from fogline.core.episode import Turn
 
@@ -27,40 +26,17 @@ def run(effort: Effort) -> list[Finding]:
     episodes = max(_CONCURRENCY, int(effort.seconds * _ROUGH_RATE / _TURNS))
     rates = alternate(
         {
-            "raw": lambda: _rate(_bare, episodes),
-            "environment": lambda: _rate(_environment, episodes),
-            "collector": lambda: _rate(_collector, episodes),
+            "raw": lambda: cpu_rate(partial(_bare, episodes)),
+            "environment": lambda: cpu_rate(partial(_environment, episodes)),
+            "collector": lambda: cpu_rate(partial(_collector, episodes)),
         },
         effort.rounds,
     )
+    found = partial(step_rate, NAME, raw=rates["raw"], target=STEPS_PER_SECOND, note=_PER_CPU_SECOND)
     return [
-        _finding("step, Turn and info", "TrivialText.step + Turn", rates["environment"], rates["raw"]),
-        _finding("through the collector", "collect()", rates["collector"], rates["raw"]),
+        found("step, Turn and info", "TrivialText.step + Turn", rates["environment"]),
+        found("through the collector", "collect()", rates["collector"]),
     ]
-
-
-def _finding(case: str, subject: str, rates: list[float], raw: list[float]) -> Finding:
-    seen = Spread.of(rates)
-    return Finding(
-        benchmark=NAME,
-        case=case,
-        subject=subject,
-        peer="no-op gymnasium.Env loop",
-        unit="steps/s",
-        subject_value=seen,
-        peer_value=Spread.of(raw),
-        quantity="rate of one core",
-        seen=seen,
-        seen_unit="steps/s",
-        target=STEPS_PER_SECOND,
-        note=_PER_CPU_SECOND,
-    )
-
-
-def _rate(loop: Callable[[int], int], episodes: int) -> float:
-    began = process_time()
-    steps = loop(episodes)
-    return steps / (process_time() - began)
 
 
 def _bare(episodes: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import NamedTuple, Protocol, TypeVar
 
 from fogline.core.errors import FoglineError
@@ -37,6 +37,13 @@ class Spread(NamedTuple):
     def of(cls, rounds: Sequence[float], scale: float = 1.0) -> Spread:
         """Sum up the rounds, each times ``scale``."""
         return cls(median(rounds) * scale, min(rounds) * scale, max(rounds) * scale)
+
+
+def cpu_rate(loop: Callable[[], int]) -> float:
+    """Steps of a loop, which it returns, per second of this process's CPU time."""
+    began = process_time()
+    steps = loop()
+    return steps / (process_time() - began)
 
 
 class Subject(Protocol):
