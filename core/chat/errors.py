@@ -79,6 +79,10 @@ class MalformedReply(ChatError):
     """The answer is not a chat completion: cut or broken JSON, wrong schema, nothing in it."""
 
 
+class EmptyReply(MalformedReply):
+    """A chat completion in good order with nothing in it: the model ended at once."""
+
+
 class AuthenticationFailed(ChatError):
     """The server refused the key (401, 403)."""
 

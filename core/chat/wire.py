@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from fogline.core.chat.errors import (
     ChatError,
     ContentRefused,
+    EmptyReply,
     MalformedReply,
     ServerError,
     error_detail,
@@ -93,7 +94,8 @@ def parse_reply(document: Mapping[str, Any]) -> ChatReply:
     returned reasoning apart from it; otherwise nothing was said, which is an error.
 
     Raises:
-        MalformedReply: A field is missing or of the wrong type, or there is nothing in the answer.
+        MalformedReply: A field is missing or of the wrong type.
+        EmptyReply: There is nothing in the answer.
         ContentRefused: The model refused, or the content filter stopped the answer.
     """
     choices = document.get("choices")
@@ -112,7 +114,7 @@ def parse_reply(document: Mapping[str, Any]) -> ChatReply:
     reasoning = next((str(message[name]) for name in _REASONING_FIELDS if message.get(name)), "")
     calls = _tool_calls(message.get("tool_calls"))
     if not text and not calls and not reasoning and finish != "length":
-        raise MalformedReply(
+        raise EmptyReply(
             f"the answer holds neither text nor tool calls (finish_reason={finish!r}): expected one of them."
         )
     prompt_tokens, completion_tokens = usage_of(document)

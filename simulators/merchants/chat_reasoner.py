@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fogline.core.chat.errors import ContentRefused
+from fogline.core.chat.errors import ContentRefused, EmptyReply
 from fogline.core.chat.loop_thread import LoopThread
 from fogline.core.chat.messages import ChatModel, ChatReply, ChatRequest, Message
 from fogline.core.chat.prices import Estimate, estimate_requests
@@ -248,6 +248,11 @@ class ChatReasoner:
             except ContentRefused:
                 self.report.attempts += 1
                 faults.append("refused")
+                return None
+            except EmptyReply as error:
+                # The client has asked more than once, and the model had nothing to say each time.
+                self.report.attempts += error.attempts
+                faults.append("empty")
                 return None
             self._count(reply)
             said.append(reply.text)

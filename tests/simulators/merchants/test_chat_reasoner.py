@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from chat_reasoners import Question, ScriptedReasoner, answer_json, sensible, served, serving
-from fault_server import Step, document, status
+from fault_server import Step, answer, document, status
 
 from fogline.core.chat import OpenAIChatModel
 from fogline.core.chat.errors import ChatError, ConnectionFailed, ContentRefused, MalformedReply, ServerError
@@ -259,6 +259,17 @@ def test_a_server_that_is_none_is_an_error_and_no_answer(
         with pytest.raises(error, match="after 2 attempts"):
             reasoner.score(log.table, fitted.policy_library, LOGGED)
     assert not reasoner.report.fallbacks
+
+
+def test_a_model_with_nothing_to_say_is_left_to_the_policys_rate_and_counted(log: Log, fitted: PGHS) -> None:
+    with serving(answer("")) as url:
+        reasoner = ChatReasoner(client(url, max_retries=1))
+        scores = reasoner.score(log.table.head(100), fitted.policy_library, LOGGED)
+    report = reasoner.report
+    assert dict(report.fallbacks) == {"empty": report.cells}
+    assert report.attempts == 2 * report.cells == 2 * report.calls
+    anchors = np.array([policy.anchor for policy in fitted.policy_library.policies])
+    np.testing.assert_allclose(scores, np.broadcast_to(np.log(anchors / (1 - anchors)), scores.shape))
 
 
 def test_a_transcript_holds_no_key_and_every_line_is_whole(
