@@ -151,6 +151,7 @@ def fit(
     from fogline.simulators.merchants.config import PGHSConfig
     from fogline.simulators.merchants.learning import learning_rows
     from fogline.simulators.merchants.loading import read_log
+    from fogline.simulators.merchants.logs import time_split
     from fogline.simulators.merchants.pghs import PGHS
     from fogline.simulators.merchants.policies import PolicyLibrary
     from fogline.simulators.merchants.strategies import LOGGED
@@ -171,7 +172,7 @@ def fit(
     policies = PolicyLibrary.load(library) if library else None
     if reasoner is not None and dry_run:
         by_rules = PGHS.fit(checked, options.model_copy(update={"replicates": 0}), library=policies)
-        learned, compared = learning_rows(by_rules.log.table)
+        learned, compared = learning_rows(by_rules.log.table, time_split(by_rules.log.table))
         show_estimate(reasoner, [(learned, [LOGGED]), (compared, [LOGGED])], by_rules.policy_library, as_json)
         return
     fitted = PGHS.fit(checked, options, reasoner=reasoner, library=policies)

@@ -63,7 +63,7 @@ class Pages:
         after = strategy.apply(before)
         people = [name for name in names_of("user", "context") if name in before and name not in _IN_CONTEXT]
         levers = [name for name in LEVERS if name in strategy.fields]
-        self.strategy = strategy
+        self.changes = json.dumps(strategy.to_json()["interventions"], sort_keys=True)
         self.has_distance, self.has_hour = "distance_km" in before, "hour" in before
         self.people = _summaries(before, people, cells)
         self.shown = _summaries(after, [name for name in names_of("merchant") if name in after], cells)
@@ -89,7 +89,7 @@ def cell_messages(cell: Cell, policy: Policy, pages: Pages, contexts: Contexts) 
         pages: What its group has in common and is shown.
         contexts: How contexts are told apart.
     """
-    rng = _drawn(cell, policy, pages.strategy)
+    rng = _drawn(cell, policy, pages.changes)
     parts = {
         "POLICY": _policy(policy),
         "ANCHOR": [f"Of {policy.support_n:,.0f} customers like this, {policy.anchor:.3f} ordered."],
@@ -110,8 +110,7 @@ def cell_messages(cell: Cell, policy: Policy, pages: Pages, contexts: Contexts) 
     )
 
 
-def _drawn(cell: Cell, policy: Policy, strategy: Strategy) -> np.random.Generator:
-    changes = json.dumps(strategy.to_json()["interventions"], sort_keys=True)
+def _drawn(cell: Cell, policy: Policy, changes: str) -> np.random.Generator:
     name = f"{cell.merchant}|{cell.context}|{policy.id}|{changes}"
     return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
 

@@ -104,7 +104,8 @@ def learn(log: Log, config: PGHSConfig, reasoner: Reasoner, given: PolicyLibrary
     table = usable(log, config)
     windows = time_split(table)
     library, mining = _policies(table[windows == TRAIN].reset_index(drop=True), config, given)
-    rows = _Rows.of(learning_rows(table)[0], library, reasoner)
+    learned, compared = learning_rows(table, windows)
+    rows = _Rows.of(learned, library, reasoner)
     anchors = rows.anchors(config)
     library = library.with_sensitivity(anchors.sensitivity)
     membership = library.membership(table)
@@ -119,23 +120,22 @@ def learn(log: Log, config: PGHSConfig, reasoner: Reasoner, given: PolicyLibrary
     )
     replicates = rows.replicates(config, reasoner, library, anchors)
     branches = BranchModel(library, reasoner, anchors, fitting, replicates, plain=not config.guided)
-    levels = _levels(table, windows, branches, rows)
+    levels = _levels(table[windows == TRAIN], compared, branches, rows)
     report = _report(log, table, windows, mining, rows, branches, levels)
     return Learned(replace(log, table=table), branches, levels, SupportReference.of(rows.table), report)
 
 
-def learning_rows(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def learning_rows(table: pd.DataFrame, windows: NDArray[np.int8]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows on which the reasoner is anchored, and of them those on which the branches are mixed."""
-    windows = time_split(table)
     learned, compared = table[windows != TEST], table[windows == CALIBRATE]
     return learned.reset_index(drop=True), compared.reset_index(drop=True)
 
 
-def _levels(table: pd.DataFrame, windows: NDArray[np.int8], branches: BranchModel, rows: _Rows) -> LevelModel:
+def _levels(train: pd.DataFrame, compared: pd.DataFrame, branches: BranchModel, rows: _Rows) -> LevelModel:
     """How the branches are mixed, on the calibration window; and what merchants differ by."""
-    calibration = branches.prepare(learning_rows(table)[1])
+    calibration = branches.prepare(compared)
     learned = Groups.of(rows.table)
-    trained = Groups.of(table[windows == TRAIN])
+    trained = Groups.of(train)
     return LevelModel.fit(
         branches.answer(calibration, replicated=False),
         calibration.groups.mean(ordered(calibration.table).astype(np.float64)),

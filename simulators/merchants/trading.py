@@ -210,10 +210,7 @@ class Trading:
 
     def rate(self, shops: Shops, levers: Levers) -> Floats:
         """Chance that a visitor orders now; float64 [B]. Hidden from whoever runs a shop."""
-        shown = np.minimum(np.maximum(self.response.rate(shops.merchant, levers), _EDGE), 1 - _EDGE)
-        odds = shown / (1 - shown) * np.exp(self._moved(shops, levers))
-        rate: Floats = odds / (1 + odds)
-        return rate
+        return self._answered(shops, levers, self._log_paid(shops, levers))
 
     def trade(self, shops: Shops, action: Floats, rng: np.random.Generator) -> Trade:
         """Play one period: ``shops`` move on.
@@ -224,10 +221,11 @@ class Trading:
             rng: Decides who comes, who orders, how ratings and competition move.
         """
         levers = self.levers(shops, action)
-        rate, reach = self.rate(shops, levers), self._reach(action[:, 2])
+        paid, reach = self._log_paid(shops, levers), self._reach(action[:, 2])
+        rate = self._answered(shops, levers, paid)
         visits, orders = self._visitors(shops.usual_visits, reach, rate, rng)
         trade = Trade(visits, orders, *self._money(shops, action, levers, orders), levers)
-        self._move_on(shops, action, trade, self._log_paid(shops, levers), rng)
+        self._move_on(shops, action, trade, paid, rng)
         return trade
 
     def expected(self, shops: Shops, action: Floats) -> tuple[Floats, Floats]:
@@ -248,10 +246,17 @@ class Trading:
         sales = orders * (full * (1 - levers.discount) * config.margin) - coupons
         return sales, promoted + unit * config.fixed, promoted + coupons + orders * full * levers.discount
 
-    def _moved(self, shops: Shops, levers: Levers) -> Floats:
+    def _answered(self, shops: Shops, levers: Levers, paid: Floats) -> Floats:
+        """The response, moved by what happened before; ``paid`` is the logarithm of what an order pays."""
+        shown = np.minimum(np.maximum(self.response.rate(shops.merchant, levers), _EDGE), 1 - _EDGE)
+        odds = shown / (1 - shown) * np.exp(self._moved(shops, paid))
+        rate: Floats = odds / (1 + odds)
+        return rate
+
+    def _moved(self, shops: Shops, paid: Floats) -> Floats:
         """Logits that what happened before adds to a visitor's answer."""
         config = self.config
-        dear = np.maximum(self._log_paid(shops, levers) - shops.reference, 0.0)
+        dear = np.maximum(paid - shops.reference, 0.0)
         moved: Floats = (
             config.habit * shops.habit
             - config.reference * dear
