@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fogline.benchmarks.reproduce.results import Findings, Results
 
 REPRODUCTIONS: Mapping[str, str] = {
+    "dgpo": "fogline.benchmarks.reproduce.dgpo:reproduce",
     "duca": "fogline.benchmarks.reproduce.duca:reproduce",
     "duca-text": "fogline.benchmarks.reproduce.duca.text:reproduce",
     "learning-curves": "fogline.benchmarks.reproduce.learning_curves:reproduce",

@@ -1,0 +1,118 @@
+"""One method from one seed: reinforcement learning from the seed's warm start."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from fogline.benchmarks.reproduce.cells import Cell
+from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY, MathPlan, Method
+from fogline.benchmarks.reproduce.math_reasoning.warm_start import accuracy, environments, measured, warm_policy
+from fogline.trainers.config import RolloutConfig, TrainConfig
+from fogline.trainers.learner import LearnerConfig
+from fogline.trainers.recipes import make_recipe
+from fogline.trainers.trainer import Trainer
+
+LEFT, RIGHT = "share left of the band", "share right of the band"
+WEIGHT, LARGEST = "left weight", "largest left weight"
+REWARD = "training reward"
+
+_LOGGED: Mapping[str, str] = {
+    ENTROPY: "entropy_mean",
+    LEFT: "clip_left_negative",
+    RIGHT: "clip_right_positive",
+    WEIGHT: "weight_left_negative",
+    LARGEST: "weight_left_negative_max",
+    REWARD: "train/reward",
+}
+"""Curves, and the columns of the log that they show."""
+
+
+def train_method(
+    plan: MathPlan, methods: Mapping[str, Method], rates: Mapping[str, float], warm: Path, cell: Cell
+) -> Mapping[str, Any]:
+    """Train, and measure on problems that nobody has seen.
+
+    Args:
+        plan: Budgets.
+        methods: By name.
+        rates: Learning rate of each tuned method; while tuning the cell's own name says ``method@rate``, and the
+            problems of validation measure.
+        warm: Where the warm starts are.
+        cell: Name of the method, and seed.
+    """
+    name, tuning, rate = cell.arm.partition("@")
+    method = methods[name]
+    policy = warm_policy(warm, cell.seed, name)
+    dataset = plan.dataset("train", plan.problems)
+    points: list[list[float]] = [] if tuning else [[0, accuracy(policy, plan)]]
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(
+            policy,
+            make_recipe(method.recipe, **method.options),
+            _settings(plan, method, cell.seed, float(rate) if tuning else rates[method.tuned_as or name], folder),
+            environments(dataset),
+            tuple(dataset.tasks),
+        )
+        for update in range(1, plan.updates + 1):
+            rows.append(trainer.step())
+            if not tuning and update * plan.evaluations % plan.updates < plan.evaluations:
+                points.append([update, accuracy(policy, plan)])
+        trainer.close()
+    metrics = measured(policy, plan, "validation" if tuning else "test")
+    return {"metrics": {**metrics, **of_training(rows)}, "curves": {ACCURACY: points, **_curves(rows)}}
+
+
+def of_training(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """What the log says: entropy and reward at the end, the rest over all of training; None where nothing was seen."""
+    last = rows[-max(len(rows) // 10, 1) :]
+    return {
+        ENTROPY: _mean(last, ENTROPY),
+        REWARD: _mean(last, REWARD),
+        LEFT: _mean(rows, LEFT),
+        RIGHT: _mean(rows, RIGHT),
+        WEIGHT: _mean(rows, WEIGHT),
+        LARGEST: max(_seen(rows, LARGEST), default=None),
+        "episodes": float(rows[-1]["episodes"]),
+        "train_s": float(rows[-1]["wall_s"]),
+    }
+
+
+def _curves(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[list[float]]]:
+    return {
+        name: [[row["update"], row[column]] for row in rows if row.get(column) is not None]
+        for name, column in _LOGGED.items()
+    }
+
+
+def _seen(rows: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    return [float(row[_LOGGED[name]]) for row in rows if row.get(_LOGGED[name]) is not None]
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    values = _seen(rows, name)
+    return fmean(values) if values else None
+
+
+def _settings(plan: MathPlan, method: Method, seed: int, rate: float, folder: str) -> TrainConfig:
+    return TrainConfig(
+        recipe=method.recipe,
+        env="MathReasoning-v0",
+        updates=plan.updates,
+        seed=seed,
+        rollout=RolloutConfig(tasks_per_update=plan.tasks_per_update, group_size=plan.group_size),
+        learner=LearnerConfig(
+            learning_rate=rate,
+            warmup=plan.warmup,
+            betas=(0.9, 0.98),
+            epochs=plan.epochs,
+            minibatches=plan.minibatches,
+            log_entropy=True,
+        ),
+        out=folder,
+        resume=False,
+    )
