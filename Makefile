@@ -48,7 +48,7 @@ layers: tree  ## Imports run down the design's table.
 	cd $(STAGE) && PYTHONPATH=. ../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache
 
 unit: $(VENV)/.dev  ## The tests that need no service.
-	$(BIN)/python -m pytest tests -m 'not slow and not services' -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -m 'not slow and not services' -n 2 --dist worksteal
 
 test-services: $(VENV)/.services  ## What needs PostgreSQL, Ray, Chromium or a model server.
 	$(BIN)/python -m pytest tests -m 'services and not slow'

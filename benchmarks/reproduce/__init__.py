@@ -25,6 +25,7 @@ REPRODUCTIONS: Mapping[str, str] = {
     "dgpo": "fogline.benchmarks.reproduce.dgpo:reproduce",
     "duca": "fogline.benchmarks.reproduce.duca:reproduce",
     "duca-text": "fogline.benchmarks.reproduce.duca.text:reproduce",
+    "dynamo": "fogline.benchmarks.reproduce.dynamo:reproduce",
     "learning-curves": "fogline.benchmarks.reproduce.learning_curves:reproduce",
     "pghs": "fogline.benchmarks.reproduce.pghs:reproduce",
     "pghs-scale": "fogline.benchmarks.reproduce.pghs_scale:reproduce",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from fogline.agents.policies.policy import Policy
 from fogline.benchmarks.reproduce.cells import Cell
 from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY, MathPlan, Method
 from fogline.benchmarks.reproduce.math_reasoning.warm_start import accuracy, environments, measured, warm_policy
@@ -19,6 +20,8 @@ from fogline.trainers.trainer import Trainer
 LEFT, RIGHT = "share left of the band", "share right of the band"
 WEIGHT, LARGEST = "left weight", "largest left weight"
 REWARD = "training reward"
+FACTOR, DAMPED, SPREAD = "factor on gains", "factor on losses", "spread of answers a problem"
+"""What DynaMO does: mean factor of its modulation on advantages of either sign, deviation of the group sizes."""
 
 _LOGGED: Mapping[str, str] = {
     ENTROPY: "entropy_mean",
@@ -27,6 +30,9 @@ _LOGGED: Mapping[str, str] = {
     WEIGHT: "weight_left_negative",
     LARGEST: "weight_left_negative_max",
     REWARD: "train/reward",
+    FACTOR: "modulation_positive",
+    DAMPED: "modulation_negative",
+    SPREAD: "group_rows_std",
 }
 """Curves, and the columns of the log that they show."""
 
@@ -47,30 +53,49 @@ def train_method(
     name, tuning, rate = cell.arm.partition("@")
     method = methods[name]
     policy = warm_policy(warm, cell.seed, name)
-    dataset = plan.dataset("train", plan.problems)
     points: list[list[float]] = [] if tuning else [[0, accuracy(policy, plan)]]
+
+    def look(update: int) -> None:
+        if not tuning and update * plan.evaluations % plan.updates < plan.evaluations:
+            points.append([update, accuracy(policy, plan)])
+
+    rows = learn(plan, method, float(rate) if tuning else rates[method.tuned_as or name], policy, cell.seed, look)
+    metrics = measured(policy, plan, "validation" if tuning else "test")
+    return {"metrics": {**metrics, **of_training(rows)}, "curves": {ACCURACY: points, **_curves(rows)}}
+
+
+def learn(
+    plan: MathPlan,
+    method: Method,
+    rate: float,
+    policy: Policy,
+    seed: int,
+    look: Callable[[int], None] = lambda update: None,
+) -> list[dict[str, Any]]:
+    """Train a policy by a method; ``look`` is told after which update it may look at it. The rows of the log."""
+    dataset = plan.dataset("train", plan.problems)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             policy,
             make_recipe(method.recipe, **method.options),
-            _settings(plan, method, cell.seed, float(rate) if tuning else rates[method.tuned_as or name], folder),
+            _settings(plan, method, seed, rate, folder),
             environments(dataset),
             tuple(dataset.tasks),
         )
         for update in range(1, plan.updates + 1):
             rows.append(trainer.step())
-            if not tuning and update * plan.evaluations % plan.updates < plan.evaluations:
-                points.append([update, accuracy(policy, plan)])
+            look(update)
         trainer.close()
-    metrics = measured(policy, plan, "validation" if tuning else "test")
-    return {"metrics": {**metrics, **of_training(rows)}, "curves": {ACCURACY: points, **_curves(rows)}}
+    return rows
 
 
 def of_training(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     """What the log says: entropy and reward at the end, the rest over all of training; None where nothing was seen."""
     last = rows[-max(len(rows) // 10, 1) :]
+    of_dynamo = {name: _mean(rows, name) for name in (FACTOR, DAMPED, SPREAD) if _seen(rows, name)}
     return {
+        **of_dynamo,
         ENTROPY: _mean(last, ENTROPY),
         REWARD: _mean(last, REWARD),
         LEFT: _mean(rows, LEFT),
