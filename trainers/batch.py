@@ -28,13 +28,19 @@ class TeacherRows:
     Attributes:
         logp: Of the sampled tokens, ``[N,T]``.
         top_ids: Most likely tokens, ``[N,T,K]`` int64.
-        top_logp: Their log-probabilities, ``[N,T,K]``.
+        top_logp: Their log-probabilities, ``[N,T,K]``; ``-inf`` where the teacher named fewer.
+        entropy: Of the teacher, ``[N,T]`` in nats.
+        states: What ``distribution`` reads, ``[N,T,H]``: the whole vocabulary without ``[N,T,V]``.
+        distribution: From states ``[M,H]`` to log-probabilities ``[M,V]``, without gradient.
         temperature: At which the teacher scored.
     """
 
     logp: Tensor
     top_ids: Tensor | None = None
     top_logp: Tensor | None = None
+    entropy: Tensor | None = None
+    states: Tensor | None = None
+    distribution: Callable[[Tensor], Tensor] | None = None
     temperature: float = 1.0
 
 
@@ -369,9 +375,5 @@ def _cut_context(name: str, tensor: Tensor, length: int) -> Tensor:
 
 
 def _each_teacher(rows: TeacherRows, change: Callable[[Tensor], Tensor]) -> TeacherRows:
-    return TeacherRows(
-        change(rows.logp),
-        None if rows.top_ids is None else change(rows.top_ids),
-        None if rows.top_logp is None else change(rows.top_logp),
-        rows.temperature,
-    )
+    found: dict[str, Any] = {name: change(value) for name, value in vars(rows).items() if isinstance(value, Tensor)}
+    return replace(rows, **found)

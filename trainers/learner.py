@@ -22,6 +22,7 @@ from fogline.trainers.processes import Processes
 from fogline.trainers.recipe import Counts, Recipe, Term
 from fogline.trainers.shapes import check_rewards
 from fogline.trainers.tally import Tally, mismatch, of_batch, of_loss, of_modulation, of_step
+from fogline.trainers.teachers import Teacher, check_teacher, taught
 from fogline.trainers.whole import Credit, forward_of_parts, scored_parts
 
 __all__ = ["Learner", "LearnerConfig", "Normalising", "TrainingDiverged", "count"]
@@ -54,11 +55,12 @@ class Learner:
         recipe: The method.
         config: Optimiser, epochs, correction.
         reference: Scores like the policy did before training; for recipes with a divergence term.
+        teacher: For recipes that distil.
         seed: Decides the order of rows.
         processes: The processes that share the work.
 
     Raises:
-        ConfigurationError: The recipe needs a critic or a reference that is not there.
+        ConfigurationError: The recipe needs a critic, a reference or a teacher that is not there or does not fit.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Learner:
         config: LearnerConfig,
         *,
         reference: Scorer | None = None,
+        teacher: Teacher | None = None,
         seed: int = 0,
         processes: Processes | None = None,
     ) -> None:
@@ -75,14 +78,16 @@ class Learner:
         self.recipe = recipe
         self.config = config
         self.reference = reference
+        self.teacher = teacher
         self.seed = seed
         self.processes = processes or Processes()
         self.updates = 0
+        self.progress = 0.0
         self.terms = tuple(term for term in recipe.terms if term.coefficient != 0)
         self.needs = frozenset(recipe.needs).union(*(term.needs for term in self.terms))
         logs = config.log_entropy and "entropy" not in self.needs
         self.observe = recipe.observe or (vocabulary_moments if logs else None)
-        _check_needs(policy, recipe, self.needs, reference)
+        _check_needs(policy, recipe, self.needs, reference, teacher)
         check_old_logp(config)
         self.parameters = [parameter for parameter in policy.module.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.AdamW(
@@ -93,12 +98,13 @@ class Learner:
             weight_decay=config.weight_decay,
         )
 
-    def update(self, batch: Batch, learning_rate: float | None = None) -> dict[str, float]:
+    def update(self, batch: Batch, learning_rate: float | None = None, progress: float = 0.0) -> dict[str, float]:
         """Learn from a batch.
 
         Args:
             batch: The same on every process.
             learning_rate: Of this update; the configured one by default.
+            progress: Share of training that is done, for coefficients that change over it.
 
         Returns:
             What is worth logging.
@@ -108,6 +114,7 @@ class Learner:
             TrainingDiverged: For a loss or a gradient that is no finite number; the weights are as before the step.
         """
         check_rewards(batch)
+        self.progress = progress
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate if learning_rate is None else learning_rate
         prepared = self.prepare(batch)
@@ -172,6 +179,10 @@ class Learner:
         if "reference" in self.needs and self.reference is not None:
             changes["reference_logp"], _ = self._scored(self.reference, batch, False)
         prepared = replace(batch, **changes)  # type: ignore[arg-type]
+        if self.teacher is not None and self.recipe.teaching is not None:
+            asked = self.processes.share(_by_length(batch, torch.nonzero(batch.valid).squeeze(1)))
+            rows = taught(self.teacher, batch, self._micro_batches(asked), self.recipe.teaching, self.processes)
+            prepared = replace(prepared, teacher=rows)
         if self.recipe.gate is not None:
             prepared = replace(prepared, session=gated_session(prepared, self.recipe.gate(prepared)))
         return prepared
@@ -310,7 +321,7 @@ class Learner:
         logged = {}
         for term in self.terms:
             value = self._term(term, forward, piece, credit, counts[term.name], tally)
-            total = total + term.coefficient * value
+            total = total + term.weight(self.progress) * value
             logged[f"loss/{term.name}"] = value.item()
         tally.losses.append(total.item())
         total.backward()  # type: ignore[no-untyped-call]
@@ -361,7 +372,9 @@ def count(batch: Batch, track: str) -> Counts:
     return Counts(tokens, float(valid.sum()), float(len(torch.unique(batch.group[valid]))), float(lengths.max()))
 
 
-def _check_needs(policy: Policy, recipe: Recipe, needs: frozenset[str], reference: Scorer | None) -> None:
+def _check_needs(
+    policy: Policy, recipe: Recipe, needs: frozenset[str], reference: Scorer | None, teacher: Teacher | None
+) -> None:
     if "values" in needs and not policy.has_critic:
         raise ConfigurationError(f"recipe {recipe.name!r} needs a critic: build the policy with critic=True.")
     if "reference" in needs and reference is None:
@@ -369,6 +382,10 @@ def _check_needs(policy: Policy, recipe: Recipe, needs: frozenset[str], referenc
             f"recipe {recipe.name!r} with kl_coefficient={recipe.options.get('kl_coefficient')} needs a reference "
             "policy: pass reference=policy.reference(), or set kl_coefficient=0."
         )
+    if recipe.teaching is not None:
+        if teacher is None:
+            raise ConfigurationError(f"recipe {recipe.name!r} needs a teacher: pass teacher=, such as a LocalTeacher.")
+        check_teacher(teacher, policy, recipe.teaching)
 
 
 def _by_length(batch: Batch, rows: Tensor) -> Tensor:

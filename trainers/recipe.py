@@ -78,6 +78,21 @@ Statistics = Callable[[Batch], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
+class Teaching:
+    """What a method asks of a teacher, beside the log-probabilities of the sampled tokens.
+
+    Attributes:
+        top_k: Most likely tokens of each place; 0 for none, None for the whole vocabulary.
+        whole: Whether terms read the whole distribution, chunk by chunk; only a local teacher has it.
+        entropy: Whether the teacher's entropy is read.
+    """
+
+    top_k: int | None = 0
+    whole: bool = False
+    entropy: bool = False
+
+
+@dataclass(frozen=True)
 class Term:
     """One summand of the objective.
 
@@ -90,6 +105,7 @@ class Term:
         mask: Track of the tokens that it covers.
         row_weight: Weight of each row; None for 1.
         needs: What it reads beside ``logp``: any of ``entropy``, ``values``, ``reference``, ``teacher``.
+        final_coefficient: Weight at the end of training, reached on a straight line; None keeps the weight.
     """
 
     name: str
@@ -100,6 +116,13 @@ class Term:
     mask: str = "policy"
     row_weight: RowWeight | None = None
     needs: frozenset[str] = frozenset()
+    final_coefficient: float | None = None
+
+    def weight(self, progress: float) -> float:
+        """Coefficient at a share of training, 0 to 1."""
+        if self.final_coefficient is None:
+            return self.coefficient
+        return self.coefficient + progress * (self.final_coefficient - self.coefficient)
 
 
 @dataclass(frozen=True)
@@ -120,6 +143,7 @@ class Recipe:
             entropy, which is logged. None reads nothing.
         allocate: Rollouts per task; None gives every task the same.
         statistics: What it logs of a batch; None for nothing of its own.
+        teaching: What it asks of a teacher; None needs none.
         needs_groups: Smallest group that the advantage can use.
         needs: What the advantage or a term reads: any of ``entropy``, ``values``, ``reference``, ``teacher``.
     """
@@ -136,5 +160,6 @@ class Recipe:
     observe: Callable[[Tensor], Tensor] | None = None
     allocate: Allocate | None = None
     statistics: Statistics | None = None
+    teaching: Teaching | None = None
     needs_groups: int = 1
     needs: frozenset[str] = frozenset()

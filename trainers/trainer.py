@@ -24,6 +24,7 @@ from fogline.trainers.measuring import episode_means, measure
 from fogline.trainers.processes import Processes
 from fogline.trainers.recipe import Recipe
 from fogline.trainers.rollouts import Played, Rollouts
+from fogline.trainers.teachers import Teacher
 
 CHECKPOINTS = "checkpoints"
 POLICY = "policy"
@@ -40,6 +41,7 @@ class Trainer:
         env_factory: Makes the environment.
         task_ids: Tasks to train on.
         reference: For recipes with a divergence term.
+        teacher: For recipes that distil.
         evaluation_factory: Makes the environment that measures; the training one by default.
         evaluation_tasks: Tasks that measure; those of training by default.
         on_update: Told each row of the log.
@@ -58,6 +60,7 @@ class Trainer:
         task_ids: Sequence[str] = ("",),
         *,
         reference: Scorer | None = None,
+        teacher: Teacher | None = None,
         evaluation_factory: EnvFactory | None = None,
         evaluation_tasks: Sequence[str] | None = None,
         on_update: Callable[[Mapping[str, Any]], None] | None = None,
@@ -76,7 +79,13 @@ class Trainer:
             env_factory, policy, task_ids, config.rollout, seed=config.seed, processes=self.processes, dtype=dtype
         )
         self.learner = Learner(
-            policy, recipe, config.learner, reference=reference, seed=config.seed, processes=self.processes
+            policy,
+            recipe,
+            config.learner,
+            reference=reference,
+            teacher=teacher,
+            seed=config.seed,
+            processes=self.processes,
         )
         self.update = 0
         self._evaluation_factory = evaluation_factory or env_factory
@@ -136,7 +145,8 @@ class Trainer:
             self._warn_of_empty_tracks(played)
         rate = self.config.learner.rate(self.update, self.config.updates)
         try:
-            learned = self.learner.update(played.batch.to(self._device), rate)
+            progress = self.update / max(self.config.updates - 1, 1)
+            learned = self.learner.update(played.batch.to(self._device), rate, progress)
         except TrainingDiverged as error:
             raise TrainingDiverged(f"{error} The state before it is in {self.save(DIVERGED)}.") from error
         self.update += 1

@@ -80,8 +80,11 @@ def forward_of_parts(
         return put(lambda part, forward: forward.gather(ids[part, : forward.logp.shape[1]]), ids.shape[-1])
 
     @torch.no_grad()
-    def expect(fn: Callable[[Tensor], Tensor]) -> Tensor:
-        return put(lambda _, forward: forward.expect(fn), *inner(fn))
+    def expect(fn: Callable[..., Tensor], beside: Tensor | None = None) -> Tensor:
+        if beside is None:
+            return put(lambda _, forward: forward.expect(fn), *inner(fn))
+        # A pair of distributions makes one number.
+        return put(lambda part, forward: forward.expect(fn, beside[part, : forward.logp.shape[1]]))
 
     return Forward(
         logp=put(lambda _, forward: forward.logp),

@@ -112,22 +112,42 @@ class CategoricalPolicy(OneTokenPolicy):
         Raises:
             DataError: If a token is no choice of this policy.
         """
-        observation = context["observation"][policy_mask]
-        scores = self.network.outputs(observation).reshape(-1, len(self.sizes), self._wide)
-        blocked = torch.from_numpy(self._beyond).to(scores.device).expand(scores.shape)
-        if "illegal" in context:
-            blocked = blocked | context["illegal"][policy_mask][:, None, :]
-        logps = scores.masked_fill(blocked, -torch.inf).log_softmax(-1)
+        observation, logps, blocked = self._parts(policy_mask, context)
         joint = self._joint(logps, tokens[policy_mask][:, None]).squeeze(-1)
         spread = _entropy(logps, blocked) if entropy else None
 
         def gather(ids: Tensor) -> Tensor:
             return placed(self._joint(logps, ids[policy_mask]), policy_mask)
 
-        def expect(function: Callable[[Tensor], Tensor]) -> Tensor:
-            return placed(self._expect(logps, function), policy_mask)
+        def expect(fn: Callable[..., Tensor], beside: Tensor | None = None) -> Tensor:
+            return placed(self._expect(logps, fn, None if beside is None else beside[policy_mask]), policy_mask)
 
         return self._forward(policy_mask, observation, joint, spread, values, gather, expect, observe)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Joint choices."""
+        return self._strides[0] * self.sizes[0]
+
+    def states(
+        self, tokens: Tensor, attention_mask: Tensor, policy_mask: Tensor, context: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Log-probabilities of all joint choices, ``[N,T,A]``; :meth:`distribution` gives them back as they are."""
+        _, logps, _ = self._parts(policy_mask, context)
+        return placed(self._expect(logps, lambda logp: logp), policy_mask)
+
+    def distribution(self, states: Tensor) -> Tensor:
+        """The log-probabilities that :meth:`states` gave."""
+        return states
+
+    def _parts(self, policy_mask: Tensor, context: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Observations ``[M,…]``, log-probabilities of the parts ``[M,D,W]``, and which of them are impossible."""
+        observation = context["observation"][policy_mask]
+        scores = self.network.outputs(observation).reshape(-1, len(self.sizes), self._wide)
+        blocked = torch.from_numpy(self._beyond).to(scores.device).expand(scores.shape)
+        if "illegal" in context:
+            blocked = blocked | context["illegal"][policy_mask][:, None, :]
+        return observation, scores.masked_fill(blocked, -torch.inf).log_softmax(-1), blocked
 
     def transcribe(self, episode: Episode, rules: str | Mapping[str, str] = "") -> Episode:
         """Somebody else's episode as this policy's tokens, to learn from by :func:`~fogline.trainers.sft.fine_tune`.
@@ -202,8 +222,8 @@ class CategoricalPolicy(OneTokenPolicy):
             total = total + logps[:, part].gather(-1, ids // stride % size)
         return total
 
-    def _expect(self, logps: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """``function`` ``[M]`` of the joint log-probabilities ``[M,A]``, chunk by chunk."""
+    def _expect(self, logps: Tensor, fn: Callable[..., Tensor], beside: Tensor | None = None) -> Tensor:
+        """``fn`` ``[M,…]`` of the joint log-probabilities ``[M,A]``, and of what lies beside, chunk by chunk."""
         actions = self._strides[0] * self.sizes[0]
         if actions > _MOST_EXPECTED:
             raise ConfigurationError(
@@ -211,8 +231,10 @@ class CategoricalPolicy(OneTokenPolicy):
             )
         ids = torch.arange(actions, device=logps.device)
         rows = max(_CHUNK // actions, 1)
-        chunks = [self._joint(part, ids.expand(len(part), -1)) for part in torch.split(logps, rows)]
-        return torch.cat([function(chunk) for chunk in chunks]) if chunks else logps.new_zeros(0)
+        chunks = (self._joint(part, ids.expand(len(part), -1)) for part in torch.split(logps, rows))
+        if beside is None:
+            return torch.cat([fn(chunk) for chunk in chunks])
+        return torch.cat([fn(chunk, part) for chunk, part in zip(chunks, torch.split(beside, rows), strict=True)])
 
 
 def _entropy(logps: Tensor, blocked: Tensor) -> Tensor:

@@ -4,8 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
+
+
+class Expect(Protocol):
+    """``expect(fn)[n,t] = fn(logp_vocabulary)``, a walk over places in chunks, so that ``[N,T,V]`` never exists."""
+
+    def __call__(self, fn: Callable[..., Tensor], beside: Tensor | None = None) -> Tensor:
+        """Walk.
+
+        Args:
+            fn: From log-probabilities ``[M,V]`` to ``[M]`` or ``[M,k]``; given ``beside``, from those and its ``[M,…]``
+                to ``[M]``.
+            beside: ``[N,T,…]``, what belongs to each place, such as a teacher's hidden state.
+
+        Returns:
+            ``[N,T]`` or ``[N,T,k]`` with gradient, 0 where the policy did not write.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -19,9 +37,7 @@ class Forward:
             asked for; None otherwise.
         values: Critic's estimate at the same places, ``[N,T]``, with gradient; None without a critic.
         gather: Log-probabilities ``[N,T,k]`` of token ids ``[N,T,k]``, with gradient.
-        expect: ``expect(fn)[n,t] = fn(logp_vocabulary)`` for ``fn`` from log-probabilities ``[M,V]`` to ``[M]``,
-            as ``[N,T]`` with gradient; a ``fn`` to ``[M,k]`` gives ``[N,T,k]``. Both walk over places in chunks, so
-            that ``[N,T,V]`` never exists.
+        expect: A function of the whole distribution at each place; see :class:`Expect`.
         observed: What the function ``observe`` of :meth:`Policy.score` made of the whole distribution, ``[N,T,k]``,
             without gradient, 0 where the policy did not write; None where nothing was asked for.
     """
@@ -30,5 +46,5 @@ class Forward:
     entropy: Tensor | None
     values: Tensor | None
     gather: Callable[[Tensor], Tensor]
-    expect: Callable[[Callable[[Tensor], Tensor]], Tensor]
+    expect: Expect
     observed: Tensor | None = None

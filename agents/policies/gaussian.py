@@ -133,7 +133,7 @@ class GaussianPolicy(OneTokenPolicy):
         logps = (-0.5 * distance.square() - self.log_std - _LOG_ROOT_TWO_PI).sum(-1)
         spread = (self.log_std + _ENTROPY_OF_UNIT).sum().expand(len(mean)) if entropy else None
 
-        def refuse(_: Tensor | Callable[[Tensor], Tensor]) -> NoReturn:
+        def refuse(fn: Any, beside: Tensor | None = None) -> NoReturn:
             raise ConfigurationError(
                 f"{self.name} has a density, which has no vocabulary: terms that read top-k or all tokens need "
                 "discrete actions; use a term of sampled tokens, and entropy_baseline='sequence' for DynaMO."

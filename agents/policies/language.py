@@ -31,7 +31,7 @@ from fogline.agents.policies.kv_cache import Conversation, KeyValueStore
 from fogline.agents.policies.policy import RowContext
 from fogline.agents.policies.shared_prefix import SharedPrefix
 from fogline.agents.policies.stopping import StopRule
-from fogline.agents.policies.vocabulary import VocabularyPlaces
+from fogline.agents.policies.vocabulary import VocabularyPlaces, log_distribution
 from fogline.core.episode import Episode, Turn
 from fogline.core.errors import AgentError, ConfigurationError, DataError
 
@@ -280,19 +280,10 @@ class CausalLMPolicy:
         """
         if values and self._critic is None:
             raise ConfigurationError("values=True, but the policy has no critic: build it with critic=True.")
-        if bool(policy_mask[:, 0].any()):
-            raise DataError("policy_mask is True at a row's first token, which nothing predicts: expected a context.")
-        if tokens.shape[1] > self.max_context and bool(attention_mask[:, self.max_context :].any()):
-            raise DataError(f"a row has more tokens than max_context={self.max_context}: expected at most as many.")
-        self.model.eval()
-        device = next(self._backbone.parameters()).device
-        mask = (policy_mask & attention_mask).to(device)
-        rows, columns = mask.nonzero(as_tuple=True)
-        ids = tokens.to(device)
-        at_places = self._hidden(ids, attention_mask.sum(1).to(device), mask, (rows, columns - 1))
+        at_places, written = self._at_places(tokens, attention_mask, policy_mask)
         places = VocabularyPlaces(
             at_places,
-            (rows, columns),
+            written,
             (tokens.shape[0], tokens.shape[1]),
             self._head,
             self.temperature,
@@ -302,7 +293,42 @@ class CausalLMPolicy:
         estimates = None
         if values and self._critic is not None:
             estimates = self._critic(at_places.to(self._critic.weight.dtype))[:, 0]
-        return places.forward(ids[rows, columns], entropy=entropy, values=estimates, observe=observe)
+        chosen = tokens.to(at_places.device)[written]
+        return places.forward(chosen, entropy=entropy, values=estimates, observe=observe)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Entries of a distribution."""
+        return self._vocabulary_size
+
+    def states(
+        self, tokens: Tensor, attention_mask: Tensor, policy_mask: Tensor, context: Mapping[str, Tensor]
+    ) -> Tensor:
+        """What :meth:`distribution` reads at the places that the policy wrote: hidden states ``[N,T,H]``, 0 elsewhere.
+
+        Args and errors as :meth:`score`.
+        """
+        at_places, written = self._at_places(tokens, attention_mask, policy_mask)
+        return at_places.new_zeros(*tokens.shape, at_places.shape[-1]).index_put(written, at_places)
+
+    def distribution(self, states: Tensor) -> Tensor:
+        """Log-probabilities ``[…,V]`` of the next token, from states ``[…,H]``."""
+        return log_distribution(self._head, states, self.temperature)
+
+    def _at_places(
+        self, tokens: Tensor, attention_mask: Tensor, policy_mask: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Hidden states ``[M,H]`` that predict what the policy wrote, and the rows and columns of that."""
+        if bool(policy_mask[:, 0].any()):
+            raise DataError("policy_mask is True at a row's first token, which nothing predicts: expected a context.")
+        if tokens.shape[1] > self.max_context and bool(attention_mask[:, self.max_context :].any()):
+            raise DataError(f"a row has more tokens than max_context={self.max_context}: expected at most as many.")
+        self.model.eval()
+        device = next(self._backbone.parameters()).device
+        mask = (policy_mask & attention_mask).to(device)
+        rows, columns = mask.nonzero(as_tuple=True)
+        hidden = self._hidden(tokens.to(device), attention_mask.sum(1).to(device), mask, (rows, columns - 1))
+        return hidden, (rows, columns)
 
     def _hidden(self, ids: Tensor, lengths: Tensor, mask: Tensor, places: tuple[Tensor, Tensor]) -> Tensor:
         """Hidden states ``[M,H]`` at places; prompts that rows share are read once where that saves enough."""

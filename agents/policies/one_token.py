@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fogline.agents.agent import SeatView
 from fogline.agents.policies.encoders import ObservationEncoder
-from fogline.agents.policies.forward import Forward
+from fogline.agents.policies.forward import Expect, Forward
 from fogline.agents.policies.networks import ActorCritic
 from fogline.agents.policies.policy import ROW_PREFIX, RowContext
 from fogline.core.episode import Turn
@@ -148,7 +148,7 @@ class OneTokenPolicy:
         entropy: Tensor | None,
         values: bool,
         gather: Callable[[Tensor], Tensor],
-        expect: Callable[[Callable[[Tensor], Tensor]], Tensor],
+        expect: Expect,
         observe: Callable[[Tensor], Tensor] | None,
     ) -> Forward:
         observed = None

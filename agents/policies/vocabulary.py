@@ -87,7 +87,9 @@ class VocabularyPlaces:
     def _gather(self, ids: Tensor) -> Tensor:
         return self._spread(self._walk(lambda logp, chosen: logp.gather(1, chosen), ids[self._places]))
 
-    def _expect(self, fn: Callable[[Tensor], Tensor]) -> Tensor:
+    def _expect(self, fn: Callable[..., Tensor], beside: Tensor | None = None) -> Tensor:
+        if beside is not None:
+            return self._spread(self._walk(fn, beside[self._places]))
         return self._spread(self._walk(lambda logp, _: fn(logp), self._places[0]))
 
     def _walk(self, fn: Callable[[Tensor, Tensor], Tensor], arguments: Tensor) -> Tensor:
@@ -107,14 +109,19 @@ class VocabularyPlaces:
         )
 
     def _logp(self, hidden: Tensor) -> Tensor:
-        logits: Tensor = self._head(hidden)
-        wide = logits if logits.dtype == torch.float64 else logits.float()
-        return torch.log_softmax(wide / self._temperature, -1)
+        return log_distribution(self._head, hidden, self._temperature)
 
     def _spread(self, at_places: Tensor) -> Tensor:
         """``[M,…]`` to ``[N,T,…]`` with zeros elsewhere."""
         empty = at_places.new_zeros(*self._shape, *at_places.shape[1:])
         return empty.index_put(self._places, at_places)
+
+
+def log_distribution(head: nn.Module, hidden: Tensor, temperature: float) -> Tensor:
+    """Log-probabilities ``[…,V]`` that a head reads off hidden states ``[…,H]``, in float32 or better."""
+    logits: Tensor = head(hidden)
+    wide = logits if logits.dtype == torch.float64 else logits.float()
+    return torch.log_softmax(wide / temperature, -1)
 
 
 def entropy_of(logp: Tensor) -> Tensor:
