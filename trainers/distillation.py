@@ -25,6 +25,7 @@ from fogline.trainers.shapes import check_at_least, check_mask, check_shapes, ch
 __all__ = [
     "aopd_gate",
     "aopd_loss",
+    "check_direct",
     "direct_loss",
     "discounted",
     "distilled_advantage",
@@ -120,18 +121,23 @@ def direct_loss(logp: Tensor, teacher_logp: Tensor, estimator: str) -> Tensor:
     Raises:
         ConfigurationError: For ``k1``, whose expected gradient is 0, an unknown estimator, or shapes that differ.
     """
-    check_choice("estimator", estimator, ESTIMATORS)
-    if estimator == "k1":
-        raise ConfigurationError(
-            "estimator='k1' differentiated itself has the expected gradient 0 and teaches nothing: use it as an "
-            "advantage (distillation_gradient='policy'), or estimator='k2' or 'k3'."
-        )
+    check_direct(estimator)
     check_shapes(logp=logp, teacher_logp=teacher_logp)
     apart = teacher_logp.detach() - logp
     if estimator == "k2":
         return 0.5 * apart**2
     bounded = apart.clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
     return bounded.expm1() - bounded
+
+
+def check_direct(estimator: str) -> None:
+    """Raise :class:`ConfigurationError` for an estimator that teaches nothing when it is differentiated itself."""
+    check_choice("estimator", estimator, ESTIMATORS)
+    if estimator == "k1":
+        raise ConfigurationError(
+            "estimator='k1' differentiated itself has the expected gradient 0 and teaches nothing: use it as an "
+            "advantage (distillation_gradient='policy'), or estimator='k2' or 'k3'."
+        )
 
 
 def discounted(advantage: Tensor, mask: Tensor, discount: float, *, normalise: bool = False) -> Tensor:
@@ -248,6 +254,7 @@ def aopd_loss(
     top_logp: Tensor,
     teacher_top_logp: Tensor,
     old_logp: Tensor | None = None,
+    advantage: Tensor | None = None,
     *,
     threshold: float = 0.0,
     reduction: str = "mean_k",
@@ -266,6 +273,7 @@ def aopd_loss(
         top_logp: See :func:`truncated_forward_kl`.
         teacher_top_logp: See :func:`truncated_forward_kl`.
         old_logp: Under the student at the rollout's weights; None takes the samples for the current student's own.
+        advantage: Of the policy gradient, ``[N,T]``; by default what the teacher says, A.
         threshold: See :func:`aopd_gate`.
         reduction: See :func:`truncated_forward_kl`.
         tail: See :func:`truncated_forward_kl`.
@@ -277,10 +285,11 @@ def aopd_loss(
     """
     before = logp.detach() if old_logp is None else old_logp
     gate = aopd_gate(teacher_logp, before, threshold)
+    credit = distilled_advantage(before, teacher_logp) if advantage is None else advantage
     # Each branch reads harmless numbers where the other one counts.
-    rewarded = opd_loss(
+    rewarded = surrogate(
         torch.where(gate, 0.0, logp),
-        torch.where(gate, 0.0, teacher_logp),
+        torch.where(gate, 0.0, credit),
         None if old_logp is None else torch.where(gate, 0.0, old_logp),
         clip,
     )

@@ -85,6 +85,37 @@ class RecipeOptions(BaseModel):
         component_weights: Weights, once they are normalised, of what the turn terms paid, for ``per_component`` and
             GDPO, where ``session_reward`` is one of them; 1 where missing. Of the environment's own weights only the
             sign is left, and terms that it does not pay stay out.
+        distillation_coefficient: Weight of what the teacher says, beside a task's reward where there is one.
+        final_distillation_coefficient: KDRL anneals its weight to this on a straight line; None keeps it.
+        distillation_estimator: How a sampled token measures the divergence: ``k1``, ``k2`` or ``k3``.
+        distillation_gradient: Whether that is an advantage (``policy``) or a loss that is differentiated (``direct``).
+        distillation_discount: How much of what later tokens earn is credited to a token; 0 for none.
+        length_normalised: Divide that sum by the sum of its discounts (MiniLLM).
+        task_weight: Weight of the task's own advantage beside the teacher's.
+        surrogate: Whether the policy gradient's ratio is left as it is (``ratio``) or ``clipped`` as PPO's.
+        top_k: How many of the teacher's likeliest tokens are read; None for the whole vocabulary.
+        gate_threshold: AOPD's τ: a token is imitated where q(y) - p(y) is at most this; -1 is OPD, 1 imitates all.
+        imitation_coefficient: Weight of AOPD's and EOPD's imitation.
+        imitation_reduction: Whether the truncated divergence is divided by K (``mean_k``, as quoted) or not (``sum``).
+        tail: Whether what lies outside the top K counts as one more token (``bucket``): then the fixed point is the
+            teacher; or not (``none``, as quoted).
+        jsd_weight: GKD's β: 0 is the forward divergence, 1 the reverse.
+        single_step: Whether MiniLLM adds the whole reverse divergence of each place.
+        extrapolation: G-OPD's λ; above 1 the student is led beyond the teacher (ExOPD).
+        skew: DistiLLM's α.
+        skew_direction: ``forward`` or ``reverse``.
+        entropy_threshold: EOPD imitates where the teacher's entropy is above this, in nats.
+        prefix_strength: IW-OPD's γ: how much more early tokens count.
+        skip_correct: Whether KDRL's divergence leaves out rows that are right.
+        correct_threshold: A row is right when it earned more; None takes rewards of 0 and 1, and nothing else.
+        perplexity_temperature: SCOPE's τ.
+        student_weight: SCOPE's weight of right rows by the student's ``perplexity``, ``inverse-perplexity`` (what the
+            released flags amount to) or ``uniform``.
+        teacher_weight: SCOPE's weight of wrong rows by the teacher's ``inverse-perplexity``, ``perplexity`` or
+            ``uniform``.
+        weight_norm: Weights of a path add up to 1 (``sum``, the paper) or have mean 1 (``mean``, the release).
+        wrong_loss: SCOPE corrects wrong rows by ``opd``, or by ``aopd``'s token loss: our composition, in no paper.
+        drop_truncated: Whether SCOPE leaves out rows that a budget cut.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -147,3 +178,31 @@ class RecipeOptions(BaseModel):
     floor: float = Field(default=1e-8, ge=0)
     per_component: bool = False
     component_weights: dict[str, FiniteFloat] = Field(default_factory=dict)
+    distillation_coefficient: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    final_distillation_coefficient: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    distillation_estimator: Literal["k1", "k2", "k3"] = "k1"
+    distillation_gradient: Literal["policy", "direct"] = "policy"
+    distillation_discount: float = Field(default=0.0, ge=0, le=1)
+    length_normalised: bool = False
+    task_weight: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    surrogate: Literal["ratio", "clipped"] = "ratio"
+    top_k: int | None = Field(default=16, ge=1)
+    gate_threshold: float = Field(default=0.0, allow_inf_nan=False)
+    imitation_coefficient: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    imitation_reduction: Literal["mean_k", "sum"] = "mean_k"
+    tail: Literal["none", "bucket"] = "none"
+    jsd_weight: float = Field(default=0.5, ge=0, le=1)
+    single_step: bool = True
+    extrapolation: float = Field(default=1.25, ge=0, allow_inf_nan=False)
+    skew: float = Field(default=0.1, ge=0, lt=1)
+    skew_direction: Literal["forward", "reverse"] = "forward"
+    entropy_threshold: float = Field(default=0.8, ge=0, allow_inf_nan=False)
+    prefix_strength: float = Field(default=0.5, ge=0, allow_inf_nan=False)
+    skip_correct: bool = False
+    correct_threshold: float | None = Field(default=None, allow_inf_nan=False)
+    perplexity_temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    student_weight: Literal["perplexity", "inverse-perplexity", "uniform"] = "perplexity"
+    teacher_weight: Literal["perplexity", "inverse-perplexity", "uniform"] = "inverse-perplexity"
+    weight_norm: Literal["sum", "mean"] = "sum"
+    wrong_loss: Literal["opd", "aopd"] = "opd"
+    drop_truncated: bool = False

@@ -87,13 +87,31 @@ class BigramPolicy:
         chosen = torch.where(policy_mask, logps.gather(-1, tokens[..., None]).squeeze(-1), zero)
         spread = torch.where(policy_mask, -(logps.exp() * logps).sum(-1), zero) if entropy else None
 
-        def expect(function: Callable[[Tensor], Tensor]) -> Tensor:
-            return _placed(function(logps[policy_mask]), policy_mask)
+        def expect(fn: Callable[..., Tensor], beside: Tensor | None = None) -> Tensor:
+            more = () if beside is None else (beside[policy_mask],)
+            return _placed(fn(logps[policy_mask], *more), policy_mask)
+
+        def gather(ids: Tensor) -> Tensor:
+            return _placed(logps[policy_mask].gather(-1, ids[policy_mask]), policy_mask)
 
         observed = None if observe is None else expect(observe).detach()
 
         estimate = torch.where(policy_mask, self.module.values[before], zero) if values else None  # type: ignore[index]
-        return Forward(chosen, spread, estimate, _refuse, expect, observed)
+        return Forward(chosen, spread, estimate, gather, expect, observed)
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self.vocabulary
+
+    def states(
+        self, tokens: Tensor, attention_mask: Tensor, policy_mask: Tensor, context: Mapping[str, Tensor]
+    ) -> Tensor:
+        before = torch.cat([torch.full_like(tokens[:, :1], self.vocabulary), tokens[:, :-1]], 1)
+        logps = self.module.table.log_softmax(-1)[before]  # type: ignore[union-attr,operator]
+        return torch.where(policy_mask[..., None], logps, 0.0)
+
+    def distribution(self, states: Tensor) -> Tensor:
+        return states
 
     def reference(self) -> BigramPolicy:
         return copy.deepcopy(self)

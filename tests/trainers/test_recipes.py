@@ -38,6 +38,8 @@ NAMES = [
     "aspo",
 ]
 NAMES += ["sapo", "gmpo", "dgpo", "dual-track-grpo", "duca", "gdpo", "mt-grpo", "dynamo"]
+DISTILLED = ["opd", "gkd", "minillm", "g-opd", "kdrl", "skew-kl", "eopd", "vopd", "iw-opd", "aopd", "scope"]
+"""Those that listen to a teacher; test_on_policy_distillation.py has them by token."""
 PLAIN = LearnerConfig(max_gradient_norm=None, old_logp="sampler")
 """No bound on the gradient, and the sampler's log-probabilities as the old ones: ratios as the test sets them."""
 
@@ -59,7 +61,7 @@ def by_token(name: str, batch: Batch, *, drift: float = 0.0, **options: Any) -> 
 
 def test_the_table_has_every_method_with_all_that_it_reads() -> None:
     rows = {row["name"]: row for row in recipe_table()}
-    assert list(rows) == NAMES
+    assert list(rows) == NAMES + DISTILLED
     for name, row in rows.items():
         assert set(row) == {"name", "paper", "parts", "defaults"}
         assert row["paper"] and {"advantage", "terms", "gate", "select"} <= set(row["parts"])

@@ -14,9 +14,20 @@ from fogline.trainers.recipes.dual_track import DUAL_TRACK
 from fogline.trainers.recipes.dynamo import DYNAMO
 from fogline.trainers.recipes.entry import Entry
 from fogline.trainers.recipes.group_relative import GROUP_RELATIVE
+from fogline.trainers.recipes.on_policy_distillation import ON_POLICY_DISTILLATION
+from fogline.trainers.recipes.scope import SCOPE
 
 RECIPES: Mapping[str, Entry] = {
-    entry.name: entry for entry in (*CLASSIC, *GROUP_RELATIVE, *DUAL_TRACK, *DUAL_HORIZON, *DYNAMO)
+    entry.name: entry
+    for entry in (
+        *CLASSIC,
+        *GROUP_RELATIVE,
+        *DUAL_TRACK,
+        *DUAL_HORIZON,
+        *DYNAMO,
+        *ON_POLICY_DISTILLATION,
+        *SCOPE,
+    )
 }
 
 

@@ -61,7 +61,7 @@ def with_dynamo(recipe: Recipe, options: RecipeOptions) -> Recipe:
     if options.prompt_weighting == "prompt":
         without = (None, "return")
         terms = tuple(term if term.advantage in without else replace(term, row_weight=prompt_weight) for term in terms)
-    modulate = entropy_modulation(options)
+    modulate = after(recipe.modulate, entropy_modulation(options))
     sampled = options.entropy_baseline == "sequence"
     return replace(
         recipe,
@@ -73,6 +73,17 @@ def with_dynamo(recipe: Recipe, options: RecipeOptions) -> Recipe:
         observe=None if modulate is None or sampled else modulation.vocabulary_moments,
         needs=recipe.needs | ({"entropy"} if modulate is not None and sampled else set()),
     )
+
+
+def after(own: Modulate | None, added: Modulate | None) -> Modulate | None:
+    """A method's own modulation, then what is added."""
+    if own is None or added is None:
+        return own if added is None else added
+
+    def modulate(advantage: Tensor, forward: Forward, batch: Batch, clip: Clip) -> Tensor:
+        return added(own(advantage, forward, batch, clip), forward, batch, clip)
+
+    return modulate
 
 
 def allocation_by(options: RecipeOptions, least: int) -> Allocate:
