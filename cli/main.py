@@ -25,6 +25,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("rescore", "fogline.cli.rescore:rescore"),
     ("train", "fogline.cli.train:train"),
     ("sft", "fogline.cli.sft:sft"),
+    ("teach", "fogline.cli.teach:teach"),
     ("recipes", "fogline.cli.recipes:recipes"),
     ("reproduce", "fogline.cli.reproduce:reproduce"),
     ("customers", "fogline.cli.customers:customers"),

@@ -24,6 +24,10 @@ def train(
     env: arguments.EnvOption = None,
     env_kwargs: arguments.EnvKwargs = None,
     model: arguments.TrainedModel = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Of methods that distil: a model, the URL of fogline teach, a .parquet."),
+    ] = None,
     updates: Annotated[int | None, typer.Option(metavar="N", help="Batches to learn from. (default: 100)")] = None,
     learning_rate: arguments.LearningRate = None,
     tasks_per_update: Annotated[
@@ -71,7 +75,7 @@ def train(
     from fogline.trainers.processes import Processes
 
     flags: dict[str, Any] = {
-        "recipe": recipe, "env": env, "env_kwargs": key_values(env_kwargs, "--set"),
+        "recipe": recipe, "env": env, "env_kwargs": key_values(env_kwargs, "--set"), "teacher": teacher,
         "options": key_values(option, "--option"), "tasks": tuple(task or ()), "limit": limit, "updates": updates,
         "seed": seed, "policy": table_of(policy, "--policy", model=model, device=device, dtype=dtype),
         "rollout": table_of(rollout, "--rollout", tasks_per_update=tasks_per_update, group_size=group_size),

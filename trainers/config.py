@@ -113,6 +113,8 @@ class TrainConfig(BaseModel):
         updates: Batches to learn from.
         seed: Decides weights, the order of tasks, the seeds of episodes and the order of rows.
         policy: Who is trained.
+        teacher: Who is listened to, for methods that distil: a folder or hub name of a model with the student's
+            tokenizer, the URL of a server (``fogline teach``), or the Parquet file of a cached teacher.
         rollout: What is played.
         learner: How weights follow.
         evaluation: How it is measured.
@@ -134,6 +136,7 @@ class TrainConfig(BaseModel):
     updates: int = Field(default=100, ge=1)
     seed: int = Field(default=0, ge=0)
     policy: PolicyConfig = PolicyConfig()
+    teacher: str | None = None
     rollout: RolloutConfig = RolloutConfig()
     learner: LearnerConfig = LearnerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -20,6 +20,7 @@ from fogline.core.spaces import UnicodeText
 from fogline.trainers.config import EvaluationConfig, PolicyConfig, TrainConfig
 from fogline.trainers.processes import Processes
 from fogline.trainers.recipes import make_recipe
+from fogline.trainers.teachers import LocalTeacher, Teacher
 from fogline.trainers.trainer import Trainer
 
 Item = TypeVar("Item")
@@ -48,6 +49,12 @@ def make_trainer(
     """
     recipe = make_recipe(config.recipe, **config.options)
     needs = frozenset(recipe.needs).union(*(term.needs for term in recipe.terms))
+    teacher = None if config.teacher is None else open_teacher(config.teacher, config.policy)
+    if teacher is not None and recipe.teaching is None:
+        raise ConfigurationError(
+            f"teacher={config.teacher!r}, but recipe {config.recipe!r} listens to none: leave it out, or choose one "
+            "that distils, such as aopd."
+        )
     factory = partial(make_environment, config.env, config.env_kwargs)
     env = factory()
     try:
@@ -64,10 +71,42 @@ def make_trainer(
         factory,
         tasks,
         reference=policy.reference() if "reference" in needs else None,
+        teacher=teacher,
         evaluation_factory=evaluation,
         evaluation_tasks=evaluation_tasks(config.evaluation, evaluation, tasks),
         on_update=on_update,
         processes=processes,
+    )
+
+
+def open_teacher(source: str, settings: PolicyConfig) -> Teacher:
+    """A teacher by where it is.
+
+    Args:
+        source: A folder or hub name of a causal language model, the URL of a scoring server, or a Parquet file.
+        settings: Of the student; a local model scores at its temperature, in its dtype, on its device.
+
+    Raises:
+        ConfigurationError: There is no such teacher.
+        InfrastructureError: The server does not answer.
+    """
+    if source.startswith(("http://", "https://")):
+        from fogline.trainers.remote_teachers import RemoteTeacher
+
+        return RemoteTeacher(source)
+    if source.endswith(".parquet"):
+        from fogline.trainers.cached_teachers import CachedTeacher
+
+        return CachedTeacher(source)
+    return LocalTeacher(
+        CausalLMPolicy(
+            source,
+            temperature=settings.temperature,
+            dtype=settings.dtype,
+            device=settings.device,
+            max_context=settings.max_context,
+            name=source,
+        )
     )
 
 
