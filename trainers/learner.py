@@ -297,8 +297,10 @@ class Learner:
     def _score(self, piece: Batch, *, values: bool = False) -> Forward:
         """The current policy's view of rows, with what the method reads of it."""
         # Policies that are never asked to observe the vocabulary need not know how.
-        observed: dict[str, Any] = {} if self.observe is None else {"observe": self.observe}
-        return self.policy.score(*scored_parts(piece), entropy="entropy" in self.needs, values=values, **observed)
+        more: dict[str, Any] = {} if self.observe is None else {"observe": self.observe}
+        if self.recipe.read is not None:
+            more["read"] = self.recipe.read(piece)
+        return self.policy.score(*scored_parts(piece), entropy="entropy" in self.needs, values=values, **more)
 
     def _accumulate(
         self,

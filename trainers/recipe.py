@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fogline.agents.policies.forward import Forward
+from fogline.agents.policies.forward import Forward, Reading
 from fogline.trainers.batch import Batch
 
 
@@ -144,6 +144,7 @@ class Recipe:
         allocate: Rollouts per task; None gives every task the same.
         statistics: What it logs of a batch; None for nothing of its own.
         teaching: What it asks of a teacher; None needs none.
+        read: What its terms read of the whole vocabulary as ``Forward.read``, with gradient; None reads nothing.
         needs_groups: Smallest group that the advantage can use.
         needs: What the advantage or a term reads: any of ``entropy``, ``values``, ``reference``, ``teacher``.
     """
@@ -161,5 +162,6 @@ class Recipe:
     allocate: Allocate | None = None
     statistics: Statistics | None = None
     teaching: Teaching | None = None
+    read: Callable[[Batch], Reading] | None = None
     needs_groups: int = 1
     needs: frozenset[str] = frozenset()

@@ -86,6 +86,9 @@ def forward_of_parts(
         # A pair of distributions makes one number.
         return put(lambda part, forward: forward.expect(fn, beside[part, : forward.logp.shape[1]]))
 
+    # A process without rows must know how much the others read.
+    read = [0 if forward.read is None else forward.read.shape[-1] for _, forward in passes]
+    width = max(processes.gather([max(read, default=0)]))
     return Forward(
         logp=put(lambda _, forward: forward.logp),
         entropy=put(lambda _, forward: forward.entropy) if entropy else None,
@@ -93,4 +96,5 @@ def forward_of_parts(
         gather=gather,
         expect=expect,
         observed=None if observe is None else put(lambda _, forward: forward.observed, *inner(observe)),
+        read=put(lambda _, forward: forward.read, width) if width else None,
     )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fogline.agents.agent import Decision, SeatView
 from fogline.agents.policies.encoders import Encoder
-from fogline.agents.policies.forward import Forward
+from fogline.agents.policies.forward import Forward, Reading
 from fogline.agents.policies.networks import ActorCritic
 from fogline.agents.policies.one_token import Array, OneTokenPolicy, placed, undecidable
 from fogline.agents.policies.policy import RowContext
@@ -106,6 +106,7 @@ class CategoricalPolicy(OneTokenPolicy):
         entropy: bool = False,
         values: bool = False,
         observe: Callable[[Tensor], Tensor] | None = None,
+        read: Reading | None = None,
     ) -> Forward:
         """Log-probabilities of choices that were made earlier; see :meth:`Policy.score`.
 
@@ -122,7 +123,7 @@ class CategoricalPolicy(OneTokenPolicy):
         def expect(fn: Callable[..., Tensor], beside: Tensor | None = None) -> Tensor:
             return placed(self._expect(logps, fn, None if beside is None else beside[policy_mask]), policy_mask)
 
-        return self._forward(policy_mask, observation, joint, spread, values, gather, expect, observe)
+        return self._forward(policy_mask, observation, joint, spread, values, gather, expect, observe, read)
 
     @property
     def vocabulary_size(self) -> int:

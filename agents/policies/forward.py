@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -40,6 +40,7 @@ class Forward:
         expect: A function of the whole distribution at each place; see :class:`Expect`.
         observed: What the function ``observe`` of :meth:`Policy.score` made of the whole distribution, ``[N,T,k]``,
             without gradient, 0 where the policy did not write; None where nothing was asked for.
+        read: The same of the function ``read`` of :meth:`Policy.score`, with gradient.
     """
 
     logp: Tensor
@@ -48,3 +49,16 @@ class Forward:
     gather: Callable[[Tensor], Tensor]
     expect: Expect
     observed: Tensor | None = None
+    read: Tensor | None = None
+
+
+class Reading(NamedTuple):
+    """What a loss reads of the whole distribution at each place, in the same walk as the log-probabilities.
+
+    Attributes:
+        fn: From log-probabilities ``[M,V]`` and what lies beside, ``[M,…]``, to ``[M,k]``, with gradient.
+        beside: ``[N,T,…]``: ids of tokens, a teacher's hidden states.
+    """
+
+    fn: Callable[[Tensor, Tensor], Tensor]
+    beside: Tensor

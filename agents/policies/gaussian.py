@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fogline.agents.agent import Decision, SeatView
 from fogline.agents.policies.encoders import ObservationEncoder
-from fogline.agents.policies.forward import Forward
+from fogline.agents.policies.forward import Forward, Reading
 from fogline.agents.policies.networks import ActorCritic
 from fogline.agents.policies.one_token import Array, OneTokenPolicy, undecidable
 from fogline.agents.policies.policy import RowContext
@@ -121,11 +121,12 @@ class GaussianPolicy(OneTokenPolicy):
         entropy: bool = False,
         values: bool = False,
         observe: Callable[[Tensor], Tensor] | None = None,
+        read: Reading | None = None,
     ) -> Forward:
         """Log-densities of samples that were drawn earlier; see :meth:`Policy.score`.
 
-        ``observe``, and ``gather`` and ``expect`` of the result, raise :class:`ConfigurationError`: a density has no
-        vocabulary.
+        ``observe`` and ``read``, and ``gather`` and ``expect`` of the result, raise :class:`ConfigurationError`: a
+        density has no vocabulary.
         """
         observation = context["observation"][policy_mask]
         mean = self.network.outputs(observation)
@@ -139,7 +140,7 @@ class GaussianPolicy(OneTokenPolicy):
                 "discrete actions; use a term of sampled tokens, and entropy_baseline='sequence' for DynaMO."
             )
 
-        return self._forward(policy_mask, observation, logps, spread, values, refuse, refuse, observe)
+        return self._forward(policy_mask, observation, logps, spread, values, refuse, refuse, observe, read)
 
     def context(self, turns: Sequence[Turn], final_observation: Any) -> RowContext:
         """As :meth:`OneTokenPolicy.context`, with the samples as ``action`` ``[T,A]``.

@@ -25,7 +25,7 @@ from fogline.agents.policies.checkpoints import (
     no_progress_bar,
     parts_of,
 )
-from fogline.agents.policies.forward import Forward
+from fogline.agents.policies.forward import Forward, Reading
 from fogline.agents.policies.generation import Draft, Sampler
 from fogline.agents.policies.kv_cache import Conversation, KeyValueStore
 from fogline.agents.policies.policy import RowContext
@@ -262,6 +262,7 @@ class CausalLMPolicy:
         entropy: bool = False,
         values: bool = False,
         observe: Callable[[Tensor], Tensor] | None = None,
+        read: Reading | None = None,
     ) -> Forward:
         """Log-probabilities of tokens that were sampled earlier, under the current weights.
 
@@ -273,6 +274,7 @@ class CausalLMPolicy:
             entropy: Whether ``Forward.entropy`` is wanted.
             values: Whether ``Forward.values`` is wanted.
             observe: See :meth:`Policy.score`.
+            read: See :meth:`Policy.score`.
 
         Raises:
             ConfigurationError: For ``values`` without a critic.
@@ -294,7 +296,7 @@ class CausalLMPolicy:
         if values and self._critic is not None:
             estimates = self._critic(at_places.to(self._critic.weight.dtype))[:, 0]
         chosen = tokens.to(at_places.device)[written]
-        return places.forward(chosen, entropy=entropy, values=estimates, observe=observe)
+        return places.forward(chosen, entropy=entropy, values=estimates, observe=observe, read=read)
 
     @property
     def vocabulary_size(self) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fogline.agents.agent import SeatView
 from fogline.agents.policies.encoders import ObservationEncoder
-from fogline.agents.policies.forward import Expect, Forward
+from fogline.agents.policies.forward import Expect, Forward, Reading
 from fogline.agents.policies.networks import ActorCritic
 from fogline.agents.policies.policy import ROW_PREFIX, RowContext
 from fogline.core.episode import Turn
@@ -150,6 +150,7 @@ class OneTokenPolicy:
         gather: Callable[[Tensor], Tensor],
         expect: Expect,
         observe: Callable[[Tensor], Tensor] | None,
+        read: Reading | None,
     ) -> Forward:
         observed = None
         if observe is not None:
@@ -163,6 +164,7 @@ class OneTokenPolicy:
             gather=gather,
             expect=expect,
             observed=observed,
+            read=None if read is None else expect(read.fn, read.beside),
         )
 
 

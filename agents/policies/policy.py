@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from fogline.agents.agent import Decision, SeatView
-from fogline.agents.policies.forward import Forward
+from fogline.agents.policies.forward import Forward, Reading
 from fogline.core.episode import Turn
 
 Array = np.ndarray[Any, Any]
@@ -87,6 +87,7 @@ class Policy(Protocol):
         entropy: bool = False,
         values: bool = False,
         observe: Callable[[Tensor], Tensor] | None = None,
+        read: Reading | None = None,
     ) -> Forward:
         """Log-probabilities of tokens that were sampled earlier, under the current weights.
 
@@ -100,6 +101,7 @@ class Policy(Protocol):
             values: Whether ``Forward.values`` is wanted.
             observe: From log-probabilities of the whole vocabulary ``[M,V]`` to ``[M,k]``, evaluated without gradient
                 in the same walk over it, for ``Forward.observed``.
+            read: What else is read of the whole vocabulary, with gradient, for ``Forward.read``.
         """
         ...
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from fogline.agents.policies.forward import Forward
+from fogline.agents.policies.forward import Forward, Reading
 
 _ENTRIES = 1 << 24
 """Logits that exist at once unless told otherwise: 64 MiB in float32."""
@@ -54,6 +54,7 @@ class VocabularyPlaces:
         entropy: bool,
         values: Tensor | None,
         observe: Callable[[Tensor], Tensor] | None = None,
+        read: Reading | None = None,
     ) -> Forward:
         """Assemble what a loss needs.
 
@@ -62,26 +63,32 @@ class VocabularyPlaces:
             entropy: Whether entropies are wanted.
             values: A critic's estimates at the places, ``[M]``.
             observe: From log-probabilities ``[M,V]`` to ``[M,k]``, without gradient.
+            read: What else is read, with gradient.
         """
 
-        def score(logp: Tensor, chosen: Tensor) -> Tensor:
+        def score(logp: Tensor, chosen: Tensor, *beside: Tensor) -> Tensor:
             columns = [logp.gather(1, chosen[:, None])]
             if entropy:
                 columns.append(entropy_of(logp)[:, None])
+            if read is not None:
+                columns.append(read.fn(logp, *beside))
             if observe is not None:
                 # Last: a backward pass that recomputes a chunk stops before it.
                 with torch.no_grad():
                     columns.append(observe(logp))
             return torch.cat(columns, 1) if len(columns) > 1 else columns[0]
 
-        scored = self._walk(score, ids)
+        scored = self._walk(score, ids, *(() if read is None else (read.beside[self._places],)))
+        own = 1 + entropy
+        seen = 0 if observe is None else observe(scored.new_zeros(1, 1)).shape[-1]
         return Forward(
             logp=self._spread(scored[:, 0]),
             entropy=self._spread(scored[:, 1]) if entropy else None,
             values=None if values is None else self._spread(values),
             gather=self._gather,
             expect=self._expect,
-            observed=None if observe is None else self._spread(scored[:, 1 + entropy :].detach()),
+            observed=None if observe is None else self._spread(scored[:, scored.shape[1] - seen :].detach()),
+            read=None if read is None else self._spread(scored[:, own : scored.shape[1] - seen]),
         )
 
     def _gather(self, ids: Tensor) -> Tensor:
@@ -92,21 +99,16 @@ class VocabularyPlaces:
             return self._spread(self._walk(fn, beside[self._places]))
         return self._spread(self._walk(lambda logp, _: fn(logp), self._places[0]))
 
-    def _walk(self, fn: Callable[[Tensor, Tensor], Tensor], arguments: Tensor) -> Tensor:
-        """``fn(logp [m,V], arguments [m,…])`` for one chunk of places after the other."""
+    def _walk(self, fn: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
+        """``fn(logp [m,V], *arguments [m,…])`` for one chunk of places after the other."""
 
-        def piece(hidden: Tensor, argument: Tensor) -> Tensor:
-            return fn(self._logp(hidden), argument)
+        def piece(hidden: Tensor, *mine: Tensor) -> Tensor:
+            return fn(self._logp(hidden), *mine)
 
-        hiddens, pieces = torch.split(self._hidden, self._chunk), torch.split(arguments, self._chunk)
-        if len(hiddens) == 1 or not torch.is_grad_enabled():
-            return torch.cat([piece(*pair) for pair in zip(hiddens, pieces, strict=True)])
-        return torch.cat(
-            [
-                checkpoint(piece, *pair, use_reentrant=False, preserve_rng_state=False)
-                for pair in zip(hiddens, pieces, strict=True)
-            ]
-        )
+        chunks = list(zip(*(torch.split(given, self._chunk) for given in (self._hidden, *arguments)), strict=True))
+        if len(chunks) == 1 or not torch.is_grad_enabled():
+            return torch.cat([piece(*chunk) for chunk in chunks])
+        return torch.cat([checkpoint(piece, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks])
 
     def _logp(self, hidden: Tensor) -> Tensor:
         return log_distribution(self._head, hidden, self._temperature)

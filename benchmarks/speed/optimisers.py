@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter
@@ -115,7 +115,13 @@ def compare(size: Size, contestant: Contestant, pairs: int) -> Finding:
         batch = make_batch(size)
         ours = make_learner(size, contestant.recipe, contestant.options)
         theirs = make_learner(size, PEER, {"aggregation": "token-mean"})
-        seconds = alternate({"ours": lambda: _step(ours, batch), "theirs": lambda: _step(theirs, batch)}, pairs)
+        seconds = alternate(
+            {
+                "ours": lambda: elapsed(lambda: ours.update(batch)),
+                "theirs": lambda: elapsed(lambda: theirs.update(batch)),
+            },
+            pairs,
+        )
     finally:
         torch.set_num_threads(before)
     mine, his = seconds["ours"], seconds["theirs"]
@@ -135,9 +141,10 @@ def compare(size: Size, contestant: Contestant, pairs: int) -> Finding:
     )
 
 
-def _step(learner: Learner, batch: Batch) -> float:
+def elapsed(work: Callable[[], Any]) -> float:
+    """Seconds that it takes."""
     began = perf_counter()
-    learner.update(batch)
+    work()
     return perf_counter() - began
 
 

@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, str] = {
     "waiting": "fogline.benchmarks.speed.waiting",
     "training": "fogline.benchmarks.speed.training",
     "optimisers": "fogline.benchmarks.speed.optimisers",
+    "distillation": "fogline.benchmarks.speed.distillation",
     "sweep": "fogline.benchmarks.speed.sweeps",
 }
 """Name of each benchmark and the module whose ``run(effort)`` measures it."""

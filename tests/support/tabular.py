@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fogline.agents.agent import Decision, SeatView
-from fogline.agents.policies.forward import Forward
+from fogline.agents.policies.forward import Forward, Reading
 from fogline.agents.policies.policy import RowContext
 from fogline.core.episode import Episode, Failure, Status, Turn
 from fogline.trainers.batch import Batch, batch_of
@@ -80,6 +80,7 @@ class BigramPolicy:
         entropy: bool = False,
         values: bool = False,
         observe: Callable[[Tensor], Tensor] | None = None,
+        read: Reading | None = None,
     ) -> Forward:
         before = torch.cat([torch.full_like(tokens[:, :1], self.vocabulary), tokens[:, :-1]], 1)
         logps = self.module.table.log_softmax(-1)[before]  # type: ignore[union-attr,operator]
@@ -97,7 +98,8 @@ class BigramPolicy:
         observed = None if observe is None else expect(observe).detach()
 
         estimate = torch.where(policy_mask, self.module.values[before], zero) if values else None  # type: ignore[index]
-        return Forward(chosen, spread, estimate, gather, expect, observed)
+        seen = None if read is None else expect(read.fn, read.beside)
+        return Forward(chosen, spread, estimate, gather, expect, observed, seen)
 
     @property
     def vocabulary_size(self) -> int:
@@ -153,6 +155,7 @@ class FreePolicy(BigramPolicy):
         entropy: bool = False,
         values: bool = False,
         observe: Callable[[Tensor], Tensor] | None = None,
+        read: Reading | None = None,
     ) -> Forward:
         parts = [dict(self.module.named_parameters())[name][context["place"]] for name in ("logp", "entropy", "values")]
 

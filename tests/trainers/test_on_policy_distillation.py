@@ -220,10 +220,12 @@ def test_the_value_baseline_centres_the_credit_and_changes_no_expected_gradient(
     torch.testing.assert_close(likely @ plain, likely @ baseline)
     recipe = make_recipe("vopd")
     assert recipe.modulate is not None
+    assert recipe.read is not None
     credit = []
     for batch in batches:
         prepared = learner(policy, "vopd").prepare(batch)
-        forward = policy.score(batch.tokens, batch.attention_mask, batch.policy_mask, {})
+        parts = batch.tokens, batch.attention_mask, batch.policy_mask
+        forward = policy.score(*parts, {}, read=recipe.read(prepared))
         own = recipe.advantage(prepared)["policy"]
         credit.append([float(recipe.modulate(own, forward, prepared, recipe.clip).sum()), float(own.sum())])
     centred, raw = torch.tensor(credit, dtype=torch.float64).T

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fogline.agents.policies.forward import Forward
+from fogline.agents.policies.forward import Forward, Reading
 from fogline.trainers import distillation
 from fogline.trainers.batch import Batch, TeacherRows
 from fogline.trainers.credit import session_advantage, spread
@@ -89,10 +89,18 @@ def distilled(options: RecipeOptions, reward: Callable[[Batch, TeacherRows], Ten
     return advantage
 
 
-def teaching(asked: Callable[[RecipeOptions], Teaching]) -> Callable[[Recipe, RecipeOptions], Recipe]:
-    """A method that asks this of its teacher."""
+Divergence = Callable[[Tensor, Tensor], Tensor]
+"""Of two distributions ``[M,V]``, ``[M]``."""
+
+
+def teaching(
+    asked: Callable[[RecipeOptions], Teaching],
+    read: Callable[[RecipeOptions], Callable[[Batch], Reading] | None] = lambda options: None,
+) -> Callable[[Recipe, RecipeOptions], Recipe]:
+    """A method that asks this of its teacher, and reads that of the whole vocabulary."""
     return lambda recipe, options: replace(
         recipe,
+        read=read(options),
         teaching=asked(options),
         needs=recipe.needs | {"teacher"},
         needs_groups=max(recipe.needs_groups, 2 if options.task_weight > 0 else 1),
@@ -111,27 +119,36 @@ def _whole(options: RecipeOptions) -> Teaching:
     return Teaching(whole=True)
 
 
-def whole_divergence(divergence: Callable[[Tensor, Tensor], Tensor]) -> Loss:
-    """A divergence ``[M]`` of two distributions ``[M,V]``, place by place, in chunks."""
-
-    def loss(forward: Forward, batch: Batch, advantage: Tensor, mask: Tensor, clip: Clip) -> Tensor:
-        return between(forward, taught_rows(batch), divergence)
-
-    return loss
+def read_top(batch: Batch) -> Reading:
+    """The student's log-probabilities of the teacher's top K."""
+    ids = taught_rows(batch).top_ids
+    assert ids is not None, "the learner asks the teacher for what a recipe reads"
+    return Reading(lambda logp, top: logp.gather(-1, top), ids)
 
 
-def between(forward: Forward, rows: TeacherRows, divergence: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """A divergence of student and teacher at every place, ``[N,T]``, in chunks."""
-    read = rows.distribution
-    assert read is not None, "the learner asks the teacher for what a recipe reads"
-    return forward.expect(lambda logp, states: divergence(logp, read(states).detach().to(logp.dtype)), rows.states)
+def read_divergence(divergence: Divergence) -> Callable[[Batch], Reading]:
+    """A divergence of student and teacher at every place, in chunks: ``[N,T,V]`` never exists."""
+
+    def read(batch: Batch) -> Reading:
+        rows = taught_rows(batch)
+        distribution = rows.distribution
+        assert rows.states is not None and distribution is not None, "the learner asks for what a recipe reads"
+        return Reading(
+            lambda logp, states: divergence(logp, distribution(states).detach().to(logp.dtype))[:, None], rows.states
+        )
+
+    return read
 
 
-def top_logps(forward: Forward, rows: TeacherRows) -> tuple[Tensor, Tensor]:
-    """The student's and the teacher's log-probabilities of the teacher's top K, ``[N,T,K]`` each."""
-    assert rows.top_ids is not None and rows.top_logp is not None, "the learner asks for what a recipe reads"
-    student = forward.gather(rows.top_ids)
-    return student, rows.top_logp.to(student.dtype)
+def what_was_read(forward: Forward) -> Tensor:
+    """``[N,T,k]``."""
+    assert forward.read is not None, "the learner reads what a recipe asks for"
+    return forward.read
+
+
+def divergence_loss(forward: Forward, batch: Batch, advantage: Tensor, mask: Tensor, clip: Clip) -> Tensor:
+    """The divergence that was read."""
+    return what_was_read(forward)[..., 0]
 
 
 # OPD
@@ -178,12 +195,12 @@ def with_value_baseline(recipe: Recipe, options: RecipeOptions) -> Recipe:
 
     def modulate(advantage: Tensor, forward: Forward, batch: Batch, clip: Clip) -> Tensor:
         mask = batch.policy_mask & batch.valid[:, None]
-        with torch.no_grad():
-            baseline = between(forward, taught_rows(batch), distillation.reverse_kl)
+        baseline = what_was_read(forward)[..., 0].detach()
         return torch.where(mask, advantage + options.distillation_coefficient * baseline, 0.0)
 
     modulated: Modulate = modulate
-    return replace(teaching(_whole)(recipe, options), modulate=modulated)
+    taught = teaching(_whole, lambda options: read_divergence(distillation.reverse_kl))(recipe, options)
+    return replace(taught, modulate=modulated)
 
 
 # AOPD and EOPD
@@ -195,12 +212,12 @@ def aopd_token_loss(options: RecipeOptions, *, credited: bool = True) -> Loss:
 
     def loss(forward: Forward, batch: Batch, advantage: Tensor, mask: Tensor, clip: Clip) -> Tensor:
         rows = taught_rows(batch)
-        student, teacher = top_logps(forward, rows)
+        assert rows.top_logp is not None, "the learner asks the teacher for what a recipe reads"
         return distillation.aopd_loss(
             forward.logp,
             rows.logp,
-            student,
-            teacher,
+            what_was_read(forward),
+            rows.top_logp,
             batch.old_logp,
             advantage if credited else None,
             threshold=options.gate_threshold,
@@ -238,9 +255,9 @@ def gate_statistics(options: RecipeOptions) -> Statistics:
 def _eopd(options: RecipeOptions) -> Assembly:
     def loss(forward: Forward, batch: Batch, advantage: Tensor, mask: Tensor, clip: Clip) -> Tensor:
         rows = taught_rows(batch)
-        assert rows.entropy is not None, "the learner asks the teacher for what a recipe reads"
-        student, teacher = top_logps(forward, rows)
-        return distillation.entropy_gated_loss(student, teacher, rows.entropy, options.entropy_threshold)
+        assert rows.entropy is not None and rows.top_logp is not None, "the learner asks for what a recipe reads"
+        student = what_was_read(forward)
+        return distillation.entropy_gated_loss(student, rows.top_logp, rows.entropy, options.entropy_threshold)
 
     imitation = Term("imitation", loss, aggregation(options), options.imitation_coefficient, None)
     return distilled(options), (policy_term(options, surrogate_of(options)), imitation)
@@ -249,23 +266,36 @@ def _eopd(options: RecipeOptions) -> Assembly:
 # Divergences beside or instead of a policy gradient
 
 
+def _read_gkd(options: RecipeOptions) -> Callable[[Batch], Reading]:
+    return read_divergence(lambda p, q: distillation.generalised_jsd(p, q, options.jsd_weight))
+
+
+def _read_skew(options: RecipeOptions) -> Callable[[Batch], Reading]:
+    return read_divergence(lambda p, q: distillation.skew_kl(p, q, options.skew, options.skew_direction))
+
+
+def _read_reverse(options: RecipeOptions) -> Callable[[Batch], Reading] | None:
+    return read_divergence(distillation.reverse_kl) if options.single_step else None
+
+
+def _read_top(options: RecipeOptions) -> Callable[[Batch], Reading]:
+    return read_top
+
+
 def _gkd(options: RecipeOptions) -> Assembly:
-    loss = whole_divergence(lambda p, q: distillation.generalised_jsd(p, q, options.jsd_weight))
-    term = Term("distillation", loss, aggregation(options), options.distillation_coefficient, None)
+    term = Term("distillation", divergence_loss, aggregation(options), options.distillation_coefficient, None)
     return distilled(options), (term,)
 
 
 def _skew_kl(options: RecipeOptions) -> Assembly:
-    loss = whole_divergence(lambda p, q: distillation.skew_kl(p, q, options.skew, options.skew_direction))
-    term = Term("distillation", loss, aggregation(options), options.distillation_coefficient, None)
+    term = Term("distillation", divergence_loss, aggregation(options), options.distillation_coefficient, None)
     return distilled(options), (term,)
 
 
 def _minillm(options: RecipeOptions) -> Assembly:
     terms = [policy_term(options, surrogate_of(options))]
     if options.single_step:
-        step = whole_divergence(distillation.reverse_kl)
-        terms.append(Term("single_step", step, aggregation(options), options.distillation_coefficient, None))
+        terms.append(Term("single_step", divergence_loss, aggregation(options), options.distillation_coefficient, None))
     return distilled(options), tuple(terms)
 
 
@@ -301,12 +331,13 @@ def _entry(
     assemble: Callable[[RecipeOptions], Assembly],
     own: Mapping[str, Any],
     asked: Callable[[RecipeOptions], Teaching],
+    reading: Callable[[RecipeOptions], Callable[[Batch], Reading] | None] = lambda options: None,
     **more: Any,
 ) -> Entry:
     known: Mapping[Any, str] = {_sampled: "sampled tokens", _whole: "whole distributions"}
-    read = known.get(asked, "top K")
-    described = {**parts, "teacher": read}
-    return Entry(name, paper, described, assemble, own, **{"extend": teaching(asked), "needs_groups": 1, **more})
+    described = {**parts, "teacher": known.get(asked, "top K")}
+    common: dict[str, Any] = {"extend": teaching(asked, reading), "needs_groups": 1}
+    return Entry(name, paper, described, assemble, own, **{**common, **more})
 
 
 _POLICY: Mapping[str, Any] = {"advantage": "distilled_advantage", "terms": "surrogate"}
@@ -318,12 +349,12 @@ ON_POLICY_DISTILLATION: tuple[Entry, ...] = (
     ),
     _entry(
         "gkd", "arXiv 2306.13649", {"advantage": "none", "terms": "generalised_jsd"}, _gkd,
-        {**_WHOLE, "jsd_weight": 0.5}, _whole,
+        {**_WHOLE, "jsd_weight": 0.5}, _whole, _read_gkd,
     ),
     _entry(
         "minillm", "arXiv 2306.08543",
         {"advantage": "discounted · distilled_advantage", "terms": "surrogate + reverse_kl"}, _minillm,
-        {**SAMPLED, "surrogate": "clipped", "length_normalised": True, "single_step": True}, _whole,
+        {**SAMPLED, "surrogate": "clipped", "length_normalised": True, "single_step": True}, _whole, _read_reverse,
     ),
     _entry(
         "g-opd", "github.com/RUCBM/G-OPD", {"advantage": "extrapolated_advantage", "terms": "surrogate"}, _g_opd,
@@ -339,13 +370,13 @@ ON_POLICY_DISTILLATION: tuple[Entry, ...] = (
     ),
     _entry(
         "skew-kl", "arXiv 2402.03898", {"advantage": "none", "terms": "skew_kl"}, _skew_kl,
-        {**_WHOLE, "skew": 0.1, "skew_direction": "forward"}, _whole,
+        {**_WHOLE, "skew": 0.1, "skew_direction": "forward"}, _whole, _read_skew,
     ),
     _entry(
         "eopd", "entropy-gated OPD, by third-party notes",
         {"advantage": "distilled_advantage", "terms": "surrogate + entropy_gated_loss"}, _eopd,
         {**SAMPLED, "aggregation": "token-mean", "top_k": 16, "imitation_coefficient": 1.0, "entropy_threshold": 0.8},
-        lambda options: Teaching(top_k=options.top_k, entropy=True),
+        lambda options: Teaching(top_k=options.top_k, entropy=True), _read_top,
     ),
     _entry(
         "vopd", "OPD with a value baseline, by third-party notes",
@@ -359,6 +390,6 @@ ON_POLICY_DISTILLATION: tuple[Entry, ...] = (
     _entry(
         "aopd", "arXiv 2605.06387",
         {"advantage": "distilled_advantage", "terms": "aopd_loss: truncated_forward_kl where the gate says so"}, _aopd,
-        {**SAMPLED, **IMITATION, "gate_threshold": 0.0}, _top, statistics=gate_statistics,
+        {**SAMPLED, **IMITATION, "gate_threshold": 0.0}, _top, _read_top, statistics=gate_statistics,
     ),
 )  # fmt: skip

@@ -24,6 +24,7 @@ from fogline.trainers.recipes.on_policy_distillation import (
     IMITATION,
     SURROGATE,
     aopd_token_loss,
+    read_top,
     taught_rows,
     teaching,
 )
@@ -163,6 +164,9 @@ SCOPE: tuple[Entry, ...] = (
         {**SURROGATE, "aggregation": "seq-mean-token-sum", **OWN, **IMITATION, "gate_threshold": 0.0},
         needs_groups=1,
         statistics=_statistics,
-        extend=teaching(lambda options: Teaching(top_k=options.top_k if options.wrong_loss == "aopd" else 0)),
+        extend=teaching(
+            lambda options: Teaching(top_k=options.top_k if options.wrong_loss == "aopd" else 0),
+            lambda options: read_top if options.wrong_loss == "aopd" else None,
+        ),
     ),
 )
