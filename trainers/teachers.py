@@ -229,20 +229,27 @@ def taught(
     Raises:
         DataError: As :func:`check_rows`.
     """
-    whole: dict[str, Tensor] = {}
-    distribution = None
-    for part in parts:
+    mine = list(parts)
+    whole: dict[str, Any] = {}
+    # A process without rows asks about one all the same: what comes back tells it what the others are told.
+    for part in mine or [torch.nonzero(batch.valid)[0]]:
         piece = batch.select(part).trimmed()
         rows = teacher.score(*scored_parts(piece), teaching)
         check_rows(rows, piece, teacher)
-        distribution = rows.distribution
-        for name, value in vars(rows).items():
-            if isinstance(value, Tensor):
-                if name not in whole:
-                    whole[name] = value.new_zeros(*batch.tokens.shape, *value.shape[2:])
+        whole["distribution"] = rows.distribution
+        for name, value in _tensors(rows).items():
+            if name not in whole:
+                whole[name] = value.new_zeros(*batch.tokens.shape, *value.shape[2:])
+            if mine:
                 whole[name][part, : value.shape[1]] = value
-    found: dict[str, Any] = {name: processes.add(value) for name, value in whole.items()}
-    return TeacherRows(**found, distribution=distribution, temperature=teacher.temperature)
+    found: dict[str, Any] = {
+        name: processes.add(value) if isinstance(value, Tensor) else value for name, value in whole.items()
+    }
+    return TeacherRows(**found, temperature=teacher.temperature)
+
+
+def _tensors(rows: TeacherRows) -> dict[str, Tensor]:
+    return {name: value for name, value in vars(rows).items() if isinstance(value, Tensor)}
 
 
 def check_rows(rows: TeacherRows, batch: Batch, teacher: Teacher) -> None:

@@ -83,6 +83,22 @@ class Claim(_Record):
     relative: bool = False
 
 
+def claimed(
+    metric: str,
+    arm: str,
+    baseline: str,
+    direction: Direction,
+    source: str,
+    difference: float | None = None,
+    *,
+    margin: float = 0.0,
+    relative: bool = False,
+) -> Claim:
+    """A claim in one line: what is compared, what is said of it and where, what counts."""
+    published = Published(direction=direction, difference=difference, source=source)
+    return Claim(metric=metric, arm=arm, baseline=baseline, margin=margin, paper=published, relative=relative)
+
+
 class Comparison(_Record):
     """Two arms on one metric, paired by seed.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,13 +18,12 @@ from fogline.benchmarks.speed.optimisers import (
     PAIRS,
     PEER,
     Size,
-    elapsed,
     make_batch,
     make_policy,
-    median_interval,
+    side_by_side,
 )
 from fogline.benchmarks.speed.report import Effort, Finding, Target
-from fogline.benchmarks.speed.timing import MILLISECONDS, MeasurementFailed, Spread, alternate
+from fogline.benchmarks.speed.timing import MeasurementFailed, Spread
 from fogline.benchmarks.speed.training_memory import peak_bytes
 from fogline.core.errors import missing_dependency
 
@@ -97,41 +96,28 @@ def run(effort: Effort, plan: Plan | None = None) -> list[Finding]:
 
 
 def compare(size: Size, contestant: Contestant, pairs: int) -> Finding:
-    """Steps of both sides in turn; the ratio is taken pair by pair."""
+    """Steps of both sides in turn."""
     import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        batch = make_batch(size)
-        ours = make_learner(size, contestant.recipe, contestant.options)
-        theirs = make_learner(size, PEER, {"aggregation": "token-mean"})
-        teacher = make_policy(size)
+    batch = make_batch(size)
+    ours = make_learner(size, contestant.recipe, contestant.options)
+    theirs = make_learner(size, PEER, {"aggregation": "token-mean"})
+    teacher = make_policy(size)
 
-        def peer() -> None:
-            with torch.no_grad():
-                teacher.score(batch.tokens, batch.attention_mask, batch.policy_mask, {})
-            theirs.update(batch)
+    def peer() -> None:
+        with torch.no_grad():
+            teacher.score(batch.tokens, batch.attention_mask, batch.policy_mask, {})
+        theirs.update(batch)
 
-        sides: dict[str, Callable[[], float]] = {
-            "ours": lambda: elapsed(lambda: ours.update(batch)),
-            "theirs": lambda: elapsed(peer),
-        }
-        seconds = alternate(sides, pairs)
-    finally:
-        torch.set_num_threads(before)
-    mine, his = seconds["ours"], seconds["theirs"]
-    return Finding(
+    return side_by_side(
+        lambda: ours.update(batch),
+        peer,
+        pairs,
         benchmark=NAME,
         case=f"{contestant.recipe}, vocabulary {size.vocabulary}",
         subject=f"Learner.update, {contestant.recipe}, local teacher",
         peer=f"Learner.update, {PEER}, and one teacher forward",
-        unit="ms",
-        subject_value=Spread.of(mine, MILLISECONDS),
-        peer_value=Spread.of(his, MILLISECONDS),
         quantity="time of the step over that of the peer",
-        seen=median_interval([one / other for one, other in zip(mine, his, strict=True)]),
-        seen_unit="×",
         target=TARGET,
         note=_NOTE.format(pairs=pairs, gate=GATE),
     )

@@ -106,42 +106,53 @@ def run(effort: Effort, plan: Plan | None = None) -> list[Finding]:
 
 
 def compare(size: Size, contestant: Contestant, pairs: int) -> Finding:
-    """Steps of both methods in turn; the ratio is taken pair by pair."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        batch = make_batch(size)
-        ours = make_learner(size, contestant.recipe, contestant.options)
-        theirs = make_learner(size, PEER, {"aggregation": "token-mean"})
-        seconds = alternate(
-            {
-                "ours": lambda: elapsed(lambda: ours.update(batch)),
-                "theirs": lambda: elapsed(lambda: theirs.update(batch)),
-            },
-            pairs,
-        )
-    finally:
-        torch.set_num_threads(before)
-    mine, his = seconds["ours"], seconds["theirs"]
-    return Finding(
+    """Steps of both methods in turn."""
+    batch = make_batch(size)
+    ours = make_learner(size, contestant.recipe, contestant.options)
+    theirs = make_learner(size, PEER, {"aggregation": "token-mean"})
+    return side_by_side(
+        lambda: ours.update(batch),
+        lambda: theirs.update(batch),
+        pairs,
         benchmark=NAME,
         case=f"{contestant.recipe}, vocabulary {size.vocabulary}",
         subject=f"Learner.update, {contestant.recipe}",
         peer=f"Learner.update, {PEER}",
-        unit="ms",
-        subject_value=Spread.of(mine, MILLISECONDS),
-        peer_value=Spread.of(his, MILLISECONDS),
         quantity=f"time of the step over that of {PEER}",
-        seen=median_interval([one / other for one, other in zip(mine, his, strict=True)]),
-        seen_unit="×",
         target=contestant.target,
         note=_NOTE.format(pairs=pairs, gate=GATE),
     )
 
 
-def elapsed(work: Callable[[], Any]) -> float:
+def side_by_side(ours: Callable[[], Any], theirs: Callable[[], Any], pairs: int, **told: Any) -> Finding:
+    """Time two steps in turn, on one thread; the ratio is taken pair by pair.
+
+    Args:
+        ours: The subject's step.
+        theirs: The peer's step.
+        pairs: That count.
+        told: What else the finding says.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        seconds = alternate({"ours": lambda: _elapsed(ours), "theirs": lambda: _elapsed(theirs)}, pairs)
+    finally:
+        torch.set_num_threads(before)
+    mine, his = seconds["ours"], seconds["theirs"]
+    return Finding(
+        unit="ms",
+        subject_value=Spread.of(mine, MILLISECONDS),
+        peer_value=Spread.of(his, MILLISECONDS),
+        seen=median_interval([one / other for one, other in zip(mine, his, strict=True)]),
+        seen_unit="×",
+        **told,
+    )
+
+
+def _elapsed(work: Callable[[], Any]) -> float:
     """Seconds that it takes."""
     began = perf_counter()
     work()

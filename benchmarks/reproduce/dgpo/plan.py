@@ -7,7 +7,7 @@ from typing import Any
 
 from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY, PASS, MathPlan, Method
 from fogline.benchmarks.reproduce.math_reasoning.training import LARGEST, WEIGHT
-from fogline.benchmarks.reproduce.results import Claim, Direction, Published
+from fogline.benchmarks.reproduce.results import Claim, claimed
 
 
 def dgpo(left_power: int, right_root: int) -> str:
@@ -63,35 +63,22 @@ HIGHER = 0.01
 _TABLE, _NOTE = "table of the six benchmarks, 1.5B", "third-party note on the paper; no figure"
 
 
-def _claim(
-    metric: str,
-    arm: str,
-    baseline: str,
-    direction: Direction,
-    source: str,
-    difference: float | None = None,
-    margin: float = 0.0,
-) -> Claim:
-    published = Published(direction=direction, difference=difference, source=source)
-    return Claim(metric=metric, arm=arm, baseline=baseline, margin=margin, paper=published)
-
-
 CLAIMS: tuple[Claim, ...] = (
-    _claim(ACCURACY, DGPO, GRPO, "not lower", _TABLE, margin=NOT_LOWER),
-    _claim(ACCURACY, DGPO, GRPO, "higher", _TABLE, 0.043, HIGHER),
-    _claim(ACCURACY, DGPO, DAPO, "higher", "our question", margin=HIGHER),
-    _claim(ACCURACY, DGPO, CISPO, "higher", _TABLE, 0.049, HIGHER),
-    _claim(ACCURACY, DGPO, GPPO, "higher", _TABLE, 0.071, HIGHER),
-    _claim(ACCURACY, DGPO, CE_GPPO, "higher", _TABLE, 0.035, HIGHER),
-    _claim(ACCURACY, DGPO, ASPO, "higher", _TABLE, 0.038, HIGHER),
-    _claim(PASS, DGPO, GRPO, "higher", _TABLE, 0.029, HIGHER),
-    _claim(ENTROPY, DGPO, GRPO, "higher", _NOTE),
-    _claim(ENTROPY, ASPO, DGPO, "higher", _NOTE),
-    *(_claim(WEIGHT, DGPO, other, "lower", "closed form: bounded by 1") for other in (CISPO, GPPO, CE_GPPO)),
-    *(_claim(LARGEST, DGPO, other, "lower", "closed form: bounded by 1") for other in (CISPO, GPPO, CE_GPPO)),
-    _claim(ENTROPY, dgpo(3, 2), dgpo(1, 2), "higher", _NOTE),
-    _claim(ENTROPY, dgpo(1, 3), dgpo(1, 1), "higher", _NOTE),
-    _claim(ACCURACY, dgpo(2, 2), dgpo(1, 1), "higher", "order on AIME25 at 1.5B; no figure"),
+    claimed(ACCURACY, DGPO, GRPO, "not lower", _TABLE, margin=NOT_LOWER),
+    claimed(ACCURACY, DGPO, GRPO, "higher", _TABLE, 0.043, margin=HIGHER),
+    claimed(ACCURACY, DGPO, DAPO, "higher", "our question", margin=HIGHER),
+    claimed(ACCURACY, DGPO, CISPO, "higher", _TABLE, 0.049, margin=HIGHER),
+    claimed(ACCURACY, DGPO, GPPO, "higher", _TABLE, 0.071, margin=HIGHER),
+    claimed(ACCURACY, DGPO, CE_GPPO, "higher", _TABLE, 0.035, margin=HIGHER),
+    claimed(ACCURACY, DGPO, ASPO, "higher", _TABLE, 0.038, margin=HIGHER),
+    claimed(PASS, DGPO, GRPO, "higher", _TABLE, 0.029, margin=HIGHER),
+    claimed(ENTROPY, DGPO, GRPO, "higher", _NOTE),
+    claimed(ENTROPY, ASPO, DGPO, "higher", _NOTE),
+    *(claimed(WEIGHT, DGPO, other, "lower", "closed form: bounded by 1") for other in (CISPO, GPPO, CE_GPPO)),
+    *(claimed(LARGEST, DGPO, other, "lower", "closed form: bounded by 1") for other in (CISPO, GPPO, CE_GPPO)),
+    claimed(ENTROPY, dgpo(3, 2), dgpo(1, 2), "higher", _NOTE),
+    claimed(ENTROPY, dgpo(1, 3), dgpo(1, 1), "higher", _NOTE),
+    claimed(ACCURACY, dgpo(2, 2), dgpo(1, 1), "higher", "order on AIME25 at 1.5B; no figure"),
 )
 
 

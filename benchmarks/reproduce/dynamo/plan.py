@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY, PASS, MathPlan, Method
-from fogline.benchmarks.reproduce.results import Claim, Direction, Published
+from fogline.benchmarks.reproduce.results import Claim, claimed
 
 UNIFORM, ALLOCATION, THEORY = "uniform", "allocation only", "allocation by theory"
 RELEASED, MODULATION, DYNAMO = "allocation by the release", "modulation only", "DynaMO"
@@ -63,44 +63,32 @@ def at(allocation: str, stage: str) -> str:
     return f"{allocation}, {stage}"
 
 
-def _claim(
-    metric: str,
-    arm: str,
-    baseline: str,
-    direction: Direction,
-    source: str,
-    difference: float | None = None,
-    margin: float = 0.0,
-    relative: bool = False,
-) -> Claim:
-    published = Published(direction=direction, difference=difference, source=source)
-    return Claim(metric=metric, arm=arm, baseline=baseline, margin=margin, paper=published, relative=relative)
-
-
 def _of_variance(stage: str) -> tuple[Claim, ...]:
     return (
-        _claim(EFFICIENCY, at(HALF, stage), at(HALF_KNOWN, stage), "not lower", _THEOREM, margin=WITHIN, relative=True),
-        _claim(EFFICIENCY, at(HALF_KNOWN, stage), at(BEST, stage), "not lower", _BERNOULLI, margin=WITHIN),
-        _claim(EFFICIENCY, at(HALF, stage), at(BEST, stage), "not lower", _BERNOULLI, margin=WITHIN),
-        _claim(REDUCTION, at(BEST, stage), at(EVEN, stage), "higher", _THEOREM),
-        _claim(REDUCTION, at(HALF, stage), at(EVEN, stage), "higher", _THEOREM),
-        _claim(REDUCTION, at(HALF, stage), at(ONE, stage), "higher", _THEOREM),
-        _claim(REDUCTION, at(RULE, stage), at(EVEN, stage), "higher", "the release"),
-        _claim(NORMALISED, at(HALF, stage), at(EVEN, stage), "higher", _OURS),
+        claimed(
+            EFFICIENCY, at(HALF, stage), at(HALF_KNOWN, stage), "not lower", _THEOREM, margin=WITHIN, relative=True
+        ),
+        claimed(EFFICIENCY, at(HALF_KNOWN, stage), at(BEST, stage), "not lower", _BERNOULLI, margin=WITHIN),
+        claimed(EFFICIENCY, at(HALF, stage), at(BEST, stage), "not lower", _BERNOULLI, margin=WITHIN),
+        claimed(REDUCTION, at(BEST, stage), at(EVEN, stage), "higher", _THEOREM),
+        claimed(REDUCTION, at(HALF, stage), at(EVEN, stage), "higher", _THEOREM),
+        claimed(REDUCTION, at(HALF, stage), at(ONE, stage), "higher", _THEOREM),
+        claimed(REDUCTION, at(RULE, stage), at(EVEN, stage), "higher", "the release"),
+        claimed(NORMALISED, at(HALF, stage), at(EVEN, stage), "higher", _OURS),
     )
 
 
 CLAIMS: tuple[Claim, ...] = (
     *_of_variance(START),
     *_of_variance(LATER),
-    _claim(ACCURACY, DYNAMO, UNIFORM, "higher", _TABLE, 0.037, HIGHER),
-    _claim(PASS, DYNAMO, UNIFORM, "higher", _TABLE, 0.018, HIGHER),
-    _claim(ACCURACY, ALLOCATION, UNIFORM, "higher", "no figure", margin=HIGHER),
-    _claim(ACCURACY, THEORY, UNIFORM, "higher", _OURS, margin=HIGHER),
-    _claim(ACCURACY, RELEASED, UNIFORM, "higher", "no figure", margin=HIGHER),
-    _claim(ACCURACY, MODULATION, UNIFORM, "higher", "no figure", margin=HIGHER),
-    _claim(ACCURACY, OVER_DGPO, UNIFORM_DGPO, "higher", _OURS, margin=HIGHER),
-    _claim(ENTROPY, MODULATION, UNIFORM, "higher", "stabilisation is meant to slow what entropy loses; no figure"),
+    claimed(ACCURACY, DYNAMO, UNIFORM, "higher", _TABLE, 0.037, margin=HIGHER),
+    claimed(PASS, DYNAMO, UNIFORM, "higher", _TABLE, 0.018, margin=HIGHER),
+    claimed(ACCURACY, ALLOCATION, UNIFORM, "higher", "no figure", margin=HIGHER),
+    claimed(ACCURACY, THEORY, UNIFORM, "higher", _OURS, margin=HIGHER),
+    claimed(ACCURACY, RELEASED, UNIFORM, "higher", "no figure", margin=HIGHER),
+    claimed(ACCURACY, MODULATION, UNIFORM, "higher", "no figure", margin=HIGHER),
+    claimed(ACCURACY, OVER_DGPO, UNIFORM_DGPO, "higher", _OURS, margin=HIGHER),
+    claimed(ENTROPY, MODULATION, UNIFORM, "higher", "stabilisation is meant to slow what entropy loses; no figure"),
 )
 
 
