@@ -8,7 +8,7 @@ import pytest
 from micro_arithmetic import MICRO
 
 from fogline.benchmarks.reproduce import ReproduceConfig, dgpo
-from fogline.benchmarks.reproduce.cells import Cell
+from fogline.benchmarks.reproduce.cells import Cell, CellResult
 from fogline.benchmarks.reproduce.dgpo.plan import (
     ASPO,
     CISPO,
@@ -19,6 +19,8 @@ from fogline.benchmarks.reproduce.dgpo.plan import (
     GPPO,
     GRPO,
     HEADLINE,
+    LOG_LARGEST,
+    LOG_WEIGHT,
     METHODS,
     NOT_LOWER,
     POWERS,
@@ -118,6 +120,28 @@ def test_the_note_names_the_largest_weight_of_all_seeds() -> None:
         Arm(name=GPPO, seeds=(0, 1), metrics={LARGEST: (4.0, None)}),
     ]
     assert "GPPO 4, DGPO(1,2) 0.75" in dgpo._notes(arms)[0]
+
+
+def test_logarithms_are_of_weights_that_are_there() -> None:
+    def cell(weight: float | None, largest: float | None) -> CellResult:
+        curves = {WEIGHT: [[1, 10.0], [2, 0.0]]}
+        return CellResult(GPPO, 0, "done", {"metrics": {WEIGHT: weight, LARGEST: largest}, "curves": curves})
+
+    one, clipped, nothing = dgpo.with_logarithms([cell(100.0, 1000.0), cell(0.0, 0.0), cell(None, None)])
+    assert (one.value["metrics"][LOG_WEIGHT], one.value["metrics"][LOG_LARGEST]) == (2.0, 3.0)
+    assert one.value["curves"][LOG_WEIGHT] == [[1, 1.0]]
+    for other in (clipped, nothing):
+        assert (other.value["metrics"][LOG_WEIGHT], other.value["metrics"][LOG_LARGEST]) == (None, None)
+    failed = CellResult(GPPO, 0, "failed")
+    assert dgpo.with_logarithms([failed]) == [failed]
+
+
+def test_the_sweep_is_told_against_grpo_on_shared_seeds() -> None:
+    arms = [
+        Arm(name=GRPO, seeds=(0, 1, 2), metrics={ACCURACY: (0.5, 0.6, 0.9)}),
+        Arm(name="DGPO(2,2)", seeds=(0, 1), metrics={ACCURACY: (0.6, 0.6), LARGEST: (1.0, 1.0)}),
+    ]
+    assert "DGPO(2,2) +0.050" in dgpo._notes(arms)[1]
 
 
 @pytest.mark.slow
