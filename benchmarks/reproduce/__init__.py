@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fogline.benchmarks.reproduce.results import Findings, Results
 
 REPRODUCTIONS: Mapping[str, str] = {
+    "aopd": "fogline.benchmarks.reproduce.aopd:reproduce",
     "dgpo": "fogline.benchmarks.reproduce.dgpo:reproduce",
     "duca": "fogline.benchmarks.reproduce.duca:reproduce",
     "duca-text": "fogline.benchmarks.reproduce.duca.text:reproduce",
@@ -30,6 +31,7 @@ REPRODUCTIONS: Mapping[str, str] = {
     "pghs": "fogline.benchmarks.reproduce.pghs:reproduce",
     "pghs-scale": "fogline.benchmarks.reproduce.pghs_scale:reproduce",
     "pghs-strategy": "fogline.benchmarks.reproduce.pghs_strategy:reproduce",
+    "scope": "fogline.benchmarks.reproduce.scope:reproduce",
     "silo-bench": "fogline.benchmarks.reproduce.silo_bench:reproduce",
     "silo-bench-learning": "fogline.benchmarks.reproduce.silo_bench.learning:reproduce",
     "trust-sql": "fogline.benchmarks.reproduce.trust_sql:reproduce",

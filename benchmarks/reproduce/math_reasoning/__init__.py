@@ -12,7 +12,7 @@ from typing import Any
 from fogline.benchmarks.reproduce import ReproduceConfig
 from fogline.benchmarks.reproduce.cells import Cell, CellFunction, CellResult, Progress, run_cells
 from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, MathPlan, Method
-from fogline.benchmarks.reproduce.math_reasoning.training import train_method
+from fogline.benchmarks.reproduce.math_reasoning.training import MakeTeacher, Measure, train_method
 from fogline.benchmarks.reproduce.math_reasoning.warm_start import WARM, warm_start
 from fogline.benchmarks.reproduce.results import Curve, arms_of, curve_of, failures_of
 from fogline.core.errors import InfrastructureError
@@ -26,14 +26,27 @@ class Experiment:
         methods: By name.
         config: Folders, processes.
         progress: Told how far a stage is.
+        place: Folder of its stages within the reproduction's, where there are several experiments.
+        teacher: Of methods that distil.
+        more: What else is measured of a trained policy.
     """
 
     def __init__(
-        self, plan: MathPlan, methods: Mapping[str, Method], config: ReproduceConfig, progress: Progress
+        self,
+        plan: MathPlan,
+        methods: Mapping[str, Method],
+        config: ReproduceConfig,
+        progress: Progress,
+        *,
+        place: str = "",
+        teacher: MakeTeacher | None = None,
+        more: Measure | None = None,
     ) -> None:
         self.plan = plan
         self.methods = methods
-        self.folder = config.cells_folder
+        self.folder = config.cells_folder / place
+        self._teacher = teacher
+        self._more = more
         self._config = config
         self._progress = progress
 
@@ -51,13 +64,13 @@ class Experiment:
             on_progress=self._progress,
         )
 
-    def warm_starts(self) -> list[CellResult]:
-        """A warm start for every seed.
+    def warm_starts(self, seeds: Sequence[int] = ()) -> list[CellResult]:
+        """A warm start for every seed of the plan, or for these.
 
         Raises:
             InfrastructureError: One failed: its seed could not go on.
         """
-        cells = [Cell(WARM, seed) for seed in self.plan.all_seeds()]
+        cells = [Cell(WARM, seed) for seed in seeds or self.plan.all_seeds()]
         found = self.stage("warm", cells, partial(warm_start, self.plan, self.folder / "warm"), self.plan.warm_shapes())
         for failure in failures_of(found):
             raise InfrastructureError(
@@ -77,7 +90,7 @@ class Experiment:
         cells = self.stage(
             "tuning",
             [Cell(name, seed) for name in candidates for seed in self.plan.tuning_seeds],
-            partial(train_method, self.plan, self.methods, {}, self.folder / "warm"),
+            self._training({}),
             {**self.plan.shapes(), "methods": described(self.methods)},
         )
         scores: dict[str, dict[float, float]] = {name: {} for name in tuned}
@@ -97,8 +110,13 @@ class Experiment:
         return self.stage(
             "arms",
             [Cell(name, seed) for name in self.methods for seed in seeds[name]],
-            partial(train_method, self.plan, self.methods, rates, self.folder / "warm"),
+            self._training(rates),
             {**self.plan.shapes(), "methods": described(self.methods), "rates": dict(rates)},
+        )
+
+    def _training(self, rates: Mapping[str, float]) -> CellFunction:
+        return partial(
+            train_method, self.plan, self.methods, dict(rates), self.folder / "warm", self._teacher, self._more
         )
 
 

@@ -8,18 +8,22 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from fogline.agents.policies.policy import Policy
+from fogline.agents.policies.language import CausalLMPolicy
 from fogline.benchmarks.reproduce.cells import Cell
 from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY, MathPlan, Method
 from fogline.benchmarks.reproduce.math_reasoning.warm_start import accuracy, environments, measured, warm_policy
 from fogline.trainers.config import RolloutConfig, TrainConfig
 from fogline.trainers.learner import LearnerConfig
+from fogline.trainers.recipe import Recipe
 from fogline.trainers.recipes import make_recipe
+from fogline.trainers.teachers import Teacher
 from fogline.trainers.trainer import Trainer
 
 LEFT, RIGHT = "share left of the band", "share right of the band"
 WEIGHT, LARGEST = "left weight", "largest left weight"
 REWARD = "training reward"
+IMITATED = "share imitated"
+"""Tokens that AOPD's gate hands to imitation."""
 FACTOR, DAMPED, SPREAD = "factor on gains", "factor on losses", "spread of answers a problem"
 """What DynaMO does: mean factor of its modulation on advantages of either sign, deviation of the group sizes."""
 
@@ -33,12 +37,26 @@ _LOGGED: Mapping[str, str] = {
     FACTOR: "modulation_positive",
     DAMPED: "modulation_negative",
     SPREAD: "group_rows_std",
+    IMITATED: "imitated",
 }
 """Curves, and the columns of the log that they show."""
 
 
+MakeTeacher = Callable[[], Teacher]
+"""Opens a teacher in the process that listens to it."""
+
+Measure = Callable[[CausalLMPolicy, MathPlan, str], Mapping[str, float | None]]
+"""From a policy, budgets and a split to what else is measured at the end."""
+
+
 def train_method(
-    plan: MathPlan, methods: Mapping[str, Method], rates: Mapping[str, float], warm: Path, cell: Cell
+    plan: MathPlan,
+    methods: Mapping[str, Method],
+    rates: Mapping[str, float],
+    warm: Path,
+    teacher: MakeTeacher | None,
+    more: Measure | None,
+    cell: Cell,
 ) -> Mapping[str, Any]:
     """Train, and measure on problems that nobody has seen.
 
@@ -48,6 +66,8 @@ def train_method(
         rates: Learning rate of each tuned method; while tuning the cell's own name says ``method@rate``, and the
             problems of validation measure.
         warm: Where the warm starts are.
+        teacher: Of methods that distil.
+        more: What else is measured at the end.
         cell: Name of the method, and seed.
     """
     name, tuning, rate = cell.arm.partition("@")
@@ -59,8 +79,10 @@ def train_method(
         if not tuning and update * plan.evaluations % plan.updates < plan.evaluations:
             points.append([update, accuracy(policy, plan)])
 
-    rows = learn(plan, method, float(rate) if tuning else rates[method.tuned_as or name], policy, cell.seed, look)
-    metrics = measured(policy, plan, "validation" if tuning else "test")
+    chosen = float(rate) if tuning else rates[method.tuned_as or name]
+    rows = learn(plan, method, chosen, policy, cell.seed, look, teacher)
+    split = "validation" if tuning else "test"
+    metrics = {**measured(policy, plan, split), **({} if more is None else more(policy, plan, split))}
     return {"metrics": {**metrics, **of_training(rows)}, "curves": {ACCURACY: points, **_curves(rows)}}
 
 
@@ -68,20 +90,24 @@ def learn(
     plan: MathPlan,
     method: Method,
     rate: float,
-    policy: Policy,
+    policy: CausalLMPolicy,
     seed: int,
     look: Callable[[int], None] = lambda update: None,
+    teacher: MakeTeacher | None = None,
 ) -> list[dict[str, Any]]:
     """Train a policy by a method; ``look`` is told after which update it may look at it. The rows of the log."""
+    recipe = make_recipe(method.recipe, **method.options)
     dataset = plan.dataset("train", plan.problems)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             policy,
-            make_recipe(method.recipe, **method.options),
+            recipe,
             _settings(plan, method, seed, rate, folder),
             environments(dataset),
             tuple(dataset.tasks),
+            reference=policy.reference() if "reference" in recipe.needs | _needs(recipe) else None,
+            teacher=None if teacher is None or recipe.teaching is None else teacher(),
         )
         for update in range(1, plan.updates + 1):
             rows.append(trainer.step())
@@ -90,12 +116,16 @@ def learn(
     return rows
 
 
+def _needs(recipe: Recipe) -> frozenset[str]:
+    return frozenset().union(*(term.needs for term in recipe.terms))
+
+
 def of_training(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     """What the log says: entropy and reward at the end, the rest over all of training; None where nothing was seen."""
     last = rows[-max(len(rows) // 10, 1) :]
-    of_dynamo = {name: _mean(rows, name) for name in (FACTOR, DAMPED, SPREAD) if _seen(rows, name)}
+    of_method = {name: _mean(rows, name) for name in (FACTOR, DAMPED, SPREAD, IMITATED) if _seen(rows, name)}
     return {
-        **of_dynamo,
+        **of_method,
         ENTROPY: _mean(last, ENTROPY),
         REWARD: _mean(last, REWARD),
         LEFT: _mean(rows, LEFT),

@@ -19,6 +19,7 @@ from fogline.agents.rollout import Assignment
 from fogline.agents.scripted.math_reasoning import NoisyAgent
 from fogline.benchmarks.reproduce.cells import Cell
 from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, GREEDY, PASS, MathPlan
+from fogline.core.episode import Episode
 from fogline.envs.math_reasoning.env import MathReasoningEnv
 from fogline.envs.math_reasoning.records import MathDataset
 from fogline.trainers.learner import LearnerConfig
@@ -80,8 +81,20 @@ def accuracy(policy: CausalLMPolicy, plan: MathPlan) -> float:
     return fmean(right[0] for right in _right(policy, plan.dataset("test", plan.test_problems), 1, greedy=False))
 
 
+def sampled_answers(policy: CausalLMPolicy, plan: MathPlan, split: str) -> list[list[Episode]]:
+    """Sampled answers to each problem of a split."""
+    return _answers(policy, plan.dataset(split, plan.test_problems), plan.test_samples, greedy=False)
+
+
 def _right(policy: CausalLMPolicy, dataset: MathDataset, samples: int, *, greedy: bool) -> list[list[float]]:
     """1 or 0 for each sample of each problem."""
+    return [
+        [float(episode.outcome["correct"]) for episode in group]
+        for group in _answers(policy, dataset, samples, greedy=greedy)
+    ]
+
+
+def _answers(policy: CausalLMPolicy, dataset: MathDataset, samples: int, *, greedy: bool) -> list[list[Episode]]:
     before = policy.greedy
     policy.greedy = greedy
     wanted = [Assignment(task, _TEST_SEED + sample) for task in dataset.tasks for sample in range(samples)]
@@ -89,7 +102,4 @@ def _right(policy: CausalLMPolicy, dataset: MathDataset, samples: int, *, greedy
         episodes = collect_all(environments(dataset), policy, wanted, concurrency=512)
     finally:
         policy.greedy = before
-    return [
-        [float(episode.outcome["correct"]) for episode in group]
-        for _, group in groupby(episodes, key=lambda episode: episode.task_id)
-    ]
+    return [list(group) for _, group in groupby(episodes, key=lambda episode: episode.task_id)]

@@ -1,0 +1,86 @@
+"""What the reproductions of AOPD and SCOPE share: a teacher, two strengths of student, and budgets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fogline.benchmarks.reproduce.math_reasoning.plan import MathPlan
+
+STRONG, WEAK = "strong", "weak"
+STRENGTHS = (STRONG, WEAK)
+TEACHER = "teacher"
+
+
+def of(method: str, strength: str) -> str:
+    """Name of a method's arm from a strength of start."""
+    return f"{method}, {strength}"
+
+
+class DistillationPlan(MathPlan):
+    """Budgets; the warm start of :class:`MathPlan` is the strong student's.
+
+    Attributes:
+        teacher_width: Of the teacher's model.
+        teacher_epochs: Passes of the teacher over demonstrations without errors.
+        weak_samples: Demonstrations of each problem that a weak student has seen.
+        weak_epochs: Its passes over them.
+    """
+
+    tasks_per_update: int = 32
+    group_size: int = 8
+    updates: int = 60
+    epochs: int = 1
+    minibatches: int = 4
+    evaluations: int = 6
+    teacher_width: int = 96
+    teacher_epochs: int = 5
+    weak_samples: int = 1
+    weak_epochs: int = 2
+    seeds: tuple[int, ...] = tuple(range(300, 305))
+    tuning_seeds: tuple[int, ...] = (100,)
+    learning_rates: tuple[float, ...] = (1e-4, 3e-4)
+
+    def student(self, strength: str) -> DistillationPlan:
+        """The same budgets from a strength of start."""
+        if strength == STRONG:
+            return self
+        return self.model_copy(update={"shown_samples": self.weak_samples, "shown_epochs": self.weak_epochs})
+
+    def of_teacher(self) -> DistillationPlan:
+        """The teacher's own warm start: wider, longer, from a solver who does not err."""
+        return self.model_copy(update={"error": 0.0, "width": self.teacher_width, "shown_epochs": self.teacher_epochs})
+
+    def stated(self) -> dict[str, Any]:
+        """Seeds, rules and budgets in words."""
+        return {
+            **super().stated(),
+            TEACHER: (
+                f"one for all, of width {self.teacher_width}, that imitated a solver who does not err; it has the "
+                "students' tokenizer and scores at their temperature of 1"
+            ),
+            STRONG: f"{self.shown_samples} demonstrations of each problem, {self.shown_epochs} passes",
+            WEAK: f"{self.weak_samples} demonstration of each problem, {self.weak_epochs} passes",
+        }
+
+
+def tiny(plan: type[DistillationPlan], **more: Any) -> Any:
+    """The quick form of a plan."""
+    return plan(
+        shown_problems=1000,
+        shown_samples=2,
+        shown_epochs=2,
+        teacher_epochs=3,
+        problems=50,
+        tasks_per_update=8,
+        group_size=4,
+        updates=2,
+        minibatches=1,
+        warmup=0,
+        test_problems=10,
+        test_samples=2,
+        evaluations=1,
+        seeds=(0,),
+        tuning_seeds=(100,),
+        learning_rates=(1e-4,),
+        **more,
+    )

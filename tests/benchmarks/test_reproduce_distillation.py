@@ -1,0 +1,118 @@
+"""AOPD and SCOPE run again: plans of one piece, the exploration test, one cell of each kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from micro_arithmetic import MICRO
+
+from fogline.benchmarks.reproduce import ReproduceConfig, aopd, scope
+from fogline.benchmarks.reproduce.aopd import plan as of_aopd
+from fogline.benchmarks.reproduce.aopd.recovery import recover
+from fogline.benchmarks.reproduce.cells import Cell
+from fogline.benchmarks.reproduce.distillation import TEACHER_SEED, both, open_teacher
+from fogline.benchmarks.reproduce.distillation.plan import STRENGTHS, STRONG, WEAK, DistillationPlan
+from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY, PASS
+from fogline.benchmarks.reproduce.math_reasoning.training import IMITATED, train_method
+from fogline.benchmarks.reproduce.math_reasoning.warm_start import WARM, warm_policy, warm_start
+from fogline.benchmarks.reproduce.scope import plan as of_scope
+from fogline.benchmarks.reproduce.scope import spread_where_right
+from fogline.trainers.recipes import make_recipe
+from fogline.trainers.teachers import LocalTeacher, check_teacher
+
+PLAN = DistillationPlan(**{**MICRO, "teacher_width": 48, "teacher_epochs": 8})
+
+
+@pytest.fixture(scope="module")
+def teacher_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("teacher")
+    warm_start(PLAN.of_teacher(), folder, Cell(WARM, TEACHER_SEED))
+    return folder
+
+
+@pytest.mark.parametrize("module", [of_aopd, of_scope])
+def test_quick_and_full_differ_in_budget_only(module: Any) -> None:
+    assert type(module.QUICK) is type(module.FULL)
+    assert len(module.FULL.seeds) >= 5
+    assert not set(module.FULL.seeds) & set(module.FULL.tuning_seeds)
+    named = {*both(tuple(module.METHODS)), *of_aopd.RECOVERY.values()}
+    assert {claim.arm for claim in module.CLAIMS} | {claim.baseline for claim in module.CLAIMS} <= named
+    assert set(both(("x",))) == {f"x, {strength}" for strength in STRENGTHS}
+
+
+def test_a_weak_start_has_seen_less_and_the_teacher_more() -> None:
+    full = of_aopd.FULL
+
+    def seen(plan: DistillationPlan) -> int:
+        return plan.shown_problems * plan.shown_samples * plan.shown_epochs
+
+    assert seen(full.student(WEAK)) < seen(full.student(STRONG)) < seen(full.of_teacher())
+    assert full.of_teacher().error == 0 < full.student(WEAK).error
+
+
+def test_every_ablation_of_scope_is_an_arm() -> None:
+    options = {name: make_recipe(method.recipe, **method.options).options for name, method in of_scope.METHODS.items()}
+    weights = {
+        (found["student_weight"], found["teacher_weight"]) for found in options.values() if "student_weight" in found
+    }
+    assert weights == {
+        ("perplexity", "inverse-perplexity"),
+        ("uniform", "uniform"),
+        ("uniform", "inverse-perplexity"),
+        ("perplexity", "uniform"),
+        ("inverse-perplexity", "inverse-perplexity"),
+        ("perplexity", "perplexity"),
+    }
+    assert options[of_scope.OVER_AOPD]["wrong_loss"] == "aopd"
+
+
+def test_aopd_recovers_what_opd_does_not() -> None:
+    plan = of_aopd.QUICK
+    aopd_steps, opd_steps = (
+        recover(plan, Cell(of_aopd.RECOVERY[name], 0))["metrics"] for name in (of_aopd.AOPD, of_aopd.OPD)
+    )
+    assert aopd_steps == {of_aopd.STEPS: pytest.approx(38, abs=8), of_aopd.RECOVERED: 1.0}
+    assert opd_steps == {of_aopd.STEPS: plan.recovery_limit + 1, of_aopd.RECOVERED: 0.0}
+
+
+def test_the_teacher_fits_its_students(teacher_folder: Path, warm_folder: Path) -> None:
+    teacher = open_teacher(teacher_folder)
+    for name in (*of_aopd.METHODS, *of_scope.METHODS):
+        method = {**of_aopd.METHODS, **of_scope.METHODS}[name]
+        teaching = make_recipe(method.recipe, **method.options).teaching
+        if teaching is not None:
+            check_teacher(teacher, warm_policy(warm_folder, 0), teaching)
+
+
+@pytest.mark.parametrize("name", [of_aopd.AOPD, of_aopd.EXOPD, of_aopd.GRPO, of_scope.SCOPE, of_scope.OVER_AOPD])
+def test_a_cell_of_each_kind(name: str, teacher_folder: Path, warm_folder: Path) -> None:
+    methods = {**of_aopd.METHODS, **of_scope.METHODS}
+    found = train_method(
+        PLAN,
+        methods,
+        {methods[name].tuned_as or name: 1e-3},
+        warm_folder,
+        lambda: LocalTeacher(warm_policy(teacher_folder, TEACHER_SEED)),
+        spread_where_right,
+        Cell(name, 0),
+    )
+    assert {ACCURACY, PASS, ENTROPY, of_scope.SPREAD} <= set(found["metrics"])
+    assert (IMITATED in found["metrics"]) == (name == of_aopd.AOPD)
+
+
+def test_the_spread_where_all_are_right_is_an_entropy(warm_folder: Path) -> None:
+    plan = PLAN.model_copy(update={"test_problems": 8, "test_samples": 1})
+    found = spread_where_right(warm_policy(warm_folder, 0), plan, "train")[of_scope.SPREAD]
+    assert found is None or 0 < found < 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["aopd", "scope"])
+def test_the_quick_form_runs_whole_and_resumes(name: str, tmp_path: Path) -> None:
+    module = {"aopd": aopd, "scope": scope}[name]
+    config = ReproduceConfig(name=name, quick=True, runs=str(tmp_path))
+    first = module.reproduce(config, lambda *_: None)
+    assert not first.failures
+    assert module.reproduce(config, lambda *_: None) == first
