@@ -42,7 +42,12 @@ IMITATION: Mapping[str, Any] = {
     "imitation_reduction": "mean_k",
     "tail": "none",
 }
-_WHOLE: Mapping[str, Any] = {**SURROGATE, "aggregation": "token-mean", "distillation_coefficient": 1.0}
+_WHOLE: Mapping[str, Any] = {
+    "clip_low": 0.2,
+    "clip_high": 0.2,
+    "aggregation": "token-mean",
+    "distillation_coefficient": 1.0,
+}
 
 
 def taught_rows(batch: Batch) -> TeacherRows:
