@@ -12,11 +12,13 @@ from micro_arithmetic import MICRO
 
 from fogline.agents.policies.language import CausalLMPolicy
 from fogline.benchmarks.reproduce.cells import Cell, CellResult
-from fogline.benchmarks.reproduce.dynamo import _notes, by_allocation
+from fogline.benchmarks.reproduce.dynamo import _notes, _of_rates, by_allocation
 from fogline.benchmarks.reproduce.dynamo.plan import (
+    AFTERWARDS,
     ALLOCATIONS,
     BEST,
     CLAIMS,
+    CONTROLS,
     DYNAMO,
     EFFICIENCY,
     EVEN,
@@ -33,6 +35,7 @@ from fogline.benchmarks.reproduce.dynamo.plan import (
     QUICK,
     REDUCTION,
     RULE,
+    SAME_RATE,
     START,
     UNIFORM,
     Plan,
@@ -180,3 +183,13 @@ def test_results_of_a_stage_become_arms_and_a_note() -> None:
     assert "mean 0.47" in first
     failed = [CellResult(START, 3, "failed", error="gone")]
     assert by_allocation(failed) == []
+
+
+def test_unequal_rates_are_told_and_have_a_control() -> None:
+    assert _of_rates({DYNAMO: 1e-4, UNIFORM: 1e-4}) == ()
+    (note,) = _of_rates({DYNAMO: 3e-5, UNIFORM: 1e-4})
+    assert SAME_RATE in note
+    (control,) = CONTROLS.values()
+    assert control.options == METHODS[UNIFORM].options
+    assert control.tuned_as == DYNAMO
+    assert {claim.baseline for claim in AFTERWARDS} == {SAME_RATE}

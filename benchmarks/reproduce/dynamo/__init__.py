@@ -6,7 +6,7 @@ allocation, and learning curves at an equal number of answers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from statistics import fmean
@@ -14,9 +14,12 @@ from statistics import fmean
 from fogline.benchmarks.reproduce import ReproduceConfig
 from fogline.benchmarks.reproduce.cells import Cell, CellResult, Progress
 from fogline.benchmarks.reproduce.dynamo.plan import (
+    AFTERWARDS,
     ALLOCATIONS,
     BEST,
     CLAIMS,
+    CONTROLS,
+    DYNAMO,
     EFFICIENCY,
     FREE,
     FULL,
@@ -29,6 +32,7 @@ from fogline.benchmarks.reproduce.dynamo.plan import (
     QUICK,
     REDUCTION,
     RULE,
+    SAME_RATE,
     START,
     UNIFORM,
     at,
@@ -59,6 +63,7 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
         {**plan.shapes(), "rate": rates[UNIFORM]},
     )
     cells = experiment.arms(rates, dict.fromkeys(METHODS, plan.seeds))
+    cells += experiment.controls(CONTROLS, rates, plan.seeds)
     arms = (*arms_of(by_allocation(variances)), *arms_of(cells))
     return Findings(
         system="dynamo",
@@ -75,14 +80,14 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
             **plan.stated(),
         },
         arms=(*arms_of([cell for cell in warm if cell.seed in plan.seeds]), *arms),
-        comparisons=judge(arms, CLAIMS),
+        comparisons=judge(arms, (*CLAIMS, *AFTERWARDS)),
         curves=curves_of(cells, (ACCURACY, REWARD, ENTROPY, SPREAD)),
         plots=(
             Plot(name="accuracy", title="Sampled accuracy on unseen problems", metric=ACCURACY, y_label="share"),
             Plot(name="entropy", title="Entropy during training", metric=ENTROPY, y_label="nats a token"),
         ),
         failures=(*failures_of(variances), *failures_of(cells)),
-        notes=_notes(variances, arms),
+        notes=(*_notes(variances, arms), *_of_rates(rates)),
     )
 
 
@@ -95,6 +100,17 @@ def by_allocation(cells: Sequence[CellResult]) -> list[CellResult]:
         for cell in cells
         if (cell.arm, cell.status) == (stage, "done")
     ]
+
+
+def _of_rates(rates: Mapping[str, float]) -> tuple[str, ...]:
+    """What unequal learning rates do to a comparison."""
+    if rates[DYNAMO] == rates[UNIFORM]:
+        return ()
+    return (
+        f"Tuning on two seeds gave DynaMO the rate {rates[DYNAMO]:g} and '{UNIFORM}' {rates[UNIFORM]:g}, so that the "
+        f"planned comparison of the two is also one of rates. '{SAME_RATE}' was added afterwards to tell them apart: "
+        "the comparison against it is the one of methods.",
+    )
 
 
 def _notes(variances: Sequence[CellResult], arms: Sequence[Arm]) -> tuple[str, ...]:

@@ -26,6 +26,10 @@ METHODS: Mapping[str, Method] = {
 """One recipe with parts switched off, so that band, dual clip and aggregation are equal: 'uniform' is GRPO with the
 release's band (0.2, 0.28)."""
 
+SAME_RATE = "uniform, at DynaMO's rate"
+CONTROLS: Mapping[str, Method] = {SAME_RATE: Method("dynamo", METHODS[UNIFORM].options, tuned_as=DYNAMO)}
+"""Added when the planned arms had been seen: tuning gave DynaMO and 'uniform' different rates."""
+
 START, LATER = "warm start", "trained"
 """When the gradient's variance is measured: before the first update, and after the last one of 'uniform'."""
 
@@ -89,6 +93,12 @@ CLAIMS: tuple[Claim, ...] = (
     claimed(ACCURACY, MODULATION, UNIFORM, "higher", "no figure", margin=HIGHER),
     claimed(ACCURACY, OVER_DGPO, UNIFORM_DGPO, "higher", _OURS, margin=HIGHER),
     claimed(ENTROPY, MODULATION, UNIFORM, "higher", "stabilisation is meant to slow what entropy loses; no figure"),
+)
+
+
+AFTERWARDS: tuple[Claim, ...] = tuple(
+    claimed(metric, DYNAMO, SAME_RATE, "higher", "a control; not planned, see the notes", margin=HIGHER)
+    for metric in (ACCURACY, PASS)
 )
 
 

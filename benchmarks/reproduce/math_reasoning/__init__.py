@@ -90,7 +90,7 @@ class Experiment:
         cells = self.stage(
             "tuning",
             [Cell(name, seed) for name in candidates for seed in self.plan.tuning_seeds],
-            self._training({}),
+            self._training({}, self.methods),
             {**self.plan.shapes(), "methods": described(self.methods)},
         )
         scores: dict[str, dict[float, float]] = {name: {} for name in tuned}
@@ -107,17 +107,26 @@ class Experiment:
 
     def arms(self, rates: Mapping[str, float], seeds: Mapping[str, Sequence[int]]) -> list[CellResult]:
         """Every method from every seed that it has."""
+        return self._run("arms", self.methods, rates, seeds)
+
+    def controls(
+        self, methods: Mapping[str, Method], rates: Mapping[str, float], seeds: Sequence[int]
+    ) -> list[CellResult]:
+        """Further methods, in a stage of their own that leaves the arms as they are; each is ``tuned_as`` another."""
+        return self._run("controls", methods, rates, dict.fromkeys(methods, seeds))
+
+    def _run(
+        self, stage: str, methods: Mapping[str, Method], rates: Mapping[str, float], seeds: Mapping[str, Sequence[int]]
+    ) -> list[CellResult]:
         return self.stage(
-            "arms",
-            [Cell(name, seed) for name in self.methods for seed in seeds[name]],
-            self._training(rates),
-            {**self.plan.shapes(), "methods": described(self.methods), "rates": dict(rates)},
+            stage,
+            [Cell(name, seed) for name in methods for seed in seeds[name]],
+            self._training(rates, methods),
+            {**self.plan.shapes(), "methods": described(methods), "rates": dict(rates)},
         )
 
-    def _training(self, rates: Mapping[str, float]) -> CellFunction:
-        return partial(
-            train_method, self.plan, self.methods, dict(rates), self.folder / "warm", self._teacher, self._more
-        )
+    def _training(self, rates: Mapping[str, float], methods: Mapping[str, Method]) -> CellFunction:
+        return partial(train_method, self.plan, methods, dict(rates), self.folder / "warm", self._teacher, self._more)
 
 
 def described(methods: Mapping[str, Method]) -> dict[str, str]:
