@@ -65,6 +65,7 @@ class VocabularyPlaces:
             observe: From log-probabilities ``[M,V]`` to ``[M,k]``, without gradient.
             read: What else is read, with gradient.
         """
+        widths: list[int] = []
 
         def score(logp: Tensor, chosen: Tensor, *beside: Tensor) -> Tensor:
             columns = [logp.gather(1, chosen[:, None])]
@@ -76,19 +77,21 @@ class VocabularyPlaces:
                 # Last: a backward pass that recomputes a chunk stops before it.
                 with torch.no_grad():
                     columns.append(observe(logp))
+            widths[:] = [column.shape[1] for column in columns]
             return torch.cat(columns, 1) if len(columns) > 1 else columns[0]
 
         scored = self._walk(score, ids, *(() if read is None else (read.beside[self._places],)))
-        own = 1 + entropy
-        seen = 0 if observe is None else observe(scored.new_zeros(1, 1)).shape[-1]
+        parts = list(torch.split(scored, widths, 1))
+        seen = None if observe is None else parts.pop().detach()
+        what = None if read is None else parts.pop()
         return Forward(
             logp=self._spread(scored[:, 0]),
             entropy=self._spread(scored[:, 1]) if entropy else None,
             values=None if values is None else self._spread(values),
             gather=self._gather,
             expect=self._expect,
-            observed=None if observe is None else self._spread(scored[:, scored.shape[1] - seen :].detach()),
-            read=None if read is None else self._spread(scored[:, own : scored.shape[1] - seen]),
+            observed=None if seen is None else self._spread(seen),
+            read=None if what is None else self._spread(what),
         )
 
     def _gather(self, ids: Tensor) -> Tensor:

@@ -59,8 +59,12 @@ def finding(seen: float, target: Target | None) -> Finding:
     return Finding("b", "c", "s", "p", "µs", Spread(6.0, 5.0, 7.0), Spread(3.0, 2.0, 4.0), "q", spread, "µs", target)
 
 
-# These have sizes of their own: test_speed_training.py, test_speed_optimisers.py, test_speed_sweep.py.
-@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name not in ("training", "optimisers", "sweep")])
+# These have sizes of their own: test_speed_training.py, test_speed_optimisers.py, test_speed_distillation.py,
+# test_speed_sweep.py.
+ELSEWHERE = {"training", "optimisers", "distillation", "sweep"}
+
+
+@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name not in ELSEWHERE])
 def test_each_benchmark_measures_every_case_it_names(name: str) -> None:
     found: list[Finding] = import_module(BENCHMARKS[name]).run(TINY)
     assert {item.case for item in found} == CASES[name]
@@ -286,4 +290,4 @@ def test_the_report_counts_what_it_missed() -> None:
     findings = (finding(1.0, Target("at most", 2.0)), finding(3.0, Target("at most", 2.0)), finding(9.0, None))
     report = SpeedReport(findings, {}, {}, {}, {}, "now", 1.0)
     assert report.missed == (findings[1],)
-    assert suite.BENCHMARKS.keys() == {*CASES, "training", "optimisers", "sweep"}
+    assert suite.BENCHMARKS.keys() == {*CASES, *ELSEWHERE}

@@ -29,6 +29,7 @@ from fogline.trainers.learner import LearnerConfig
 from fogline.trainers.measuring import measure
 from fogline.trainers.recipes import RECIPES, make_recipe
 from fogline.trainers.rollouts import Assignment
+from fogline.trainers.teachers import LocalTeacher, Teacher
 from fogline.trainers.trainer import Trainer
 
 # Networks this small only lose time to threads, on a busy machine most of it.
@@ -48,6 +49,7 @@ def train(
     options: dict[str, Any] | None = None,
     seat_reward: Any = "own",
     samples: int = 20,
+    teacher: Teacher | None = None,
     **learner: Any,
 ) -> list[dict[str, Any]]:
     """Rows of a run's log; the last one has been measured greedily."""
@@ -60,7 +62,8 @@ def train(
         evaluation=EvaluationConfig(samples=samples),
         out=str(folder),
     )
-    return Trainer(policy, make_recipe(recipe, **options or {}), config, env, tasks).train()
+    method = make_recipe(recipe, **options or {})
+    return Trainer(policy, method, config, env, tasks, reference=policy.reference(), teacher=teacher).train()
 
 
 # What was observed is the right action
@@ -70,7 +73,35 @@ WORLDS = {"discrete": spaces.Discrete(3, start=1), "multi-discrete": spaces.Mult
 
 
 @pytest.mark.parametrize("world", WORLDS)
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if make_recipe(name).teaching is not None])
+def test_the_identity_is_learned_from_a_teacher_by_every_method_that_listens(
+    recipe: str, world: str, tmp_path: Path
+) -> None:
+    def env() -> Identity:
+        return Identity(WORLDS[world], length=4)
+
+    knows = policy_for(env(), hidden=(32,), seed=1)
+    train(knows, "rloo", env, tmp_path / "teacher", updates=30, group_size=32, learning_rate=0.03)
+    reads = RECIPES[recipe].defaults
+    fitting = {"top_k": 3, "correct_threshold": 3.5}
+    policy = policy_for(env(), hidden=(32,))
+    rows = train(
+        policy,
+        recipe,
+        env,
+        tmp_path / "student",
+        updates=30,
+        group_size=32,
+        options={name: value for name, value in fitting.items() if name in reads},
+        learning_rate=0.03,
+        teacher=LocalTeacher(knows),
+    )
+    assert rows[0]["train/reward"] < 2.4, "four guesses"
+    assert rows[-1]["evaluation/reward"] > 3.9
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if make_recipe(name).teaching is None])
 def test_the_identity_is_learned_by_every_method(recipe: str, world: str, tmp_path: Path) -> None:
     policy = policy_for(Identity(WORLDS[world]), critic=recipe == "ppo", hidden=(32,))
     by_step = recipe in ("reinforce", "reinforce++", "ppo")
