@@ -64,6 +64,7 @@ SCRIPTED: Mapping[str, Mapping[str, str]] = {
         "oracle": "fogline.agents.scripted.math_reasoning:OracleAgent",
         "calculator": "fogline.agents.scripted.math_reasoning:CalculatorAgent",
         "noisy": "fogline.agents.scripted.math_reasoning:NoisyAgent",
+        "countdown": "fogline.agents.scripted.countdown:CountdownAgent",
         "guess": "fogline.agents.scripted.math_reasoning:GuessAgent",
     },
 }

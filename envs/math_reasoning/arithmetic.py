@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from fogline.envs.math_reasoning.draft import Draft, pick
+from fogline.envs.math_reasoning.expressions import written
 
 MOST = 10**6
 """Largest numerator of an answer."""
@@ -58,13 +59,25 @@ _PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2}
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """A part of an expression: its text, its value, how tightly its outermost operator binds, and divisions."""
+class Piece:
+    """A part of an expression.
+
+    Attributes:
+        text: As it is written, with the brackets that it needs.
+        value: Exact.
+        binding: How tightly its outermost operator binds: 1 for sums, 2 for products, 3 for a number.
+        divisions: How many are in it.
+    """
 
     text: str
     value: Fraction
     binding: int
     divisions: int = 0
+
+
+def number(value: int) -> Piece:
+    """A number that is not negative."""
+    return Piece(str(value), Fraction(value), 3)
 
 
 def draw_arithmetic(rng: np.random.Generator, level: int) -> Draft | None:
@@ -81,21 +94,21 @@ def draw_arithmetic(rng: np.random.Generator, level: int) -> Draft | None:
     return Draft(
         kind="arithmetic",
         content=piece.text,
-        answer=piece.value,
+        answer=written(piece.value),
         steps=grade.operations,
         tellings=tuple(wording.format(piece.text) for wording in WORDINGS),
         short=piece.text.replace(" ", "") + "=",
     )
 
 
-def _operand(rng: np.random.Generator, grade: Grade) -> _Piece:
+def _operand(rng: np.random.Generator, grade: Grade) -> Piece:
     value = int(rng.integers(0 if grade.largest < 10 else 1, grade.largest + 1))
     if grade.negative and rng.random() < 0.25:
-        return _Piece(f"(-{value})", Fraction(-value), 3)
-    return _Piece(str(value), Fraction(value), 3)
+        return Piece(f"(-{value})", Fraction(-value), 3)
+    return number(value)
 
 
-def _flat(rng: np.random.Generator, grade: Grade) -> _Piece | None:
+def _flat(rng: np.random.Generator, grade: Grade) -> Piece | None:
     """Operands in a row, grouped as precedence groups them."""
     operands = [_operand(rng, grade) for _ in range(grade.operations + 1)]
     signs = [pick(rng, grade.signs) for _ in range(grade.operations)]
@@ -103,16 +116,16 @@ def _flat(rng: np.random.Generator, grade: Grade) -> _Piece | None:
         place = 0
         while place < len(signs):
             if _PRECEDENCE[signs[place]] == binding:
-                joined = _joined(operands[place], signs.pop(place), operands.pop(place + 1))
-                if joined is None:
+                both = joined(operands[place], signs.pop(place), operands.pop(place + 1))
+                if both is None:
                     return None
-                operands[place] = joined
+                operands[place] = both
             else:
                 place += 1
     return operands[0]
 
 
-def _grouped(rng: np.random.Generator, grade: Grade, operations: int) -> _Piece | None:
+def _grouped(rng: np.random.Generator, grade: Grade, operations: int) -> Piece | None:
     """A random tree of operations, written with the brackets that it needs."""
     if operations == 0:
         return _operand(rng, grade)
@@ -120,10 +133,11 @@ def _grouped(rng: np.random.Generator, grade: Grade, operations: int) -> _Piece 
     left, right = _grouped(rng, grade, before), _grouped(rng, grade, operations - 1 - before)
     if left is None or right is None:
         return None
-    return _joined(left, pick(rng, grade.signs), right)
+    return joined(left, pick(rng, grade.signs), right)
 
 
-def _joined(left: _Piece, sign: str, right: _Piece) -> _Piece | None:
+def joined(left: Piece, sign: str, right: Piece) -> Piece | None:
+    """Two pieces under an operator; None where it divides by zero."""
     if sign == "/" and right.value == 0:
         return None
     binding = _PRECEDENCE[sign]
@@ -137,4 +151,4 @@ def _joined(left: _Piece, sign: str, right: _Piece) -> _Piece | None:
         "*": lambda: left.value * right.value,
         "/": lambda: left.value / right.value,
     }[sign]()
-    return _Piece(f"{first} {sign} {second}", value, binding, left.divisions + right.divisions + (sign == "/"))
+    return Piece(f"{first} {sign} {second}", value, binding, left.divisions + right.divisions + (sign == "/"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TypeVar
 
 import numpy as np
@@ -19,18 +18,20 @@ class Draft:
     Attributes:
         kind: Family.
         content: What makes it this problem, whatever its wording: decides the split.
-        answer: Exact.
+        answer: The gold answer.
         steps: Operations that solve it.
         tellings: The problem in words, in one or more ways.
         short: In the fewest characters; empty where the first telling is that.
+        numbers: What the answer must be made of; empty where its value alone counts.
     """
 
     kind: str
     content: str
-    answer: Fraction
+    answer: str
     steps: int
     tellings: tuple[str, ...]
     short: str
+    numbers: tuple[int, ...] = ()
 
 
 def pick(rng: np.random.Generator, items: Sequence[ItemT]) -> ItemT:

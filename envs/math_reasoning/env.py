@@ -16,6 +16,7 @@ from fogline.core.rewards import RewardScheme
 from fogline.core.spaces import UnicodeText
 from fogline.envs.math_reasoning import prompts
 from fogline.envs.math_reasoning.answers import Extracted, extract_answer
+from fogline.envs.math_reasoning.countdown import makes
 from fogline.envs.math_reasoning.equivalence import equivalent
 from fogline.envs.math_reasoning.expressions import ExpressionError, calculate, written
 from fogline.envs.math_reasoning.records import MathDataset, MathTask
@@ -45,8 +46,9 @@ class MathReasoningEnv(TurnEnv[str, Any]):
     (``<answer>`` tags; with ``prompt="short"`` nothing but the answer) and 0 otherwise, ``tool_error`` is -1 or 0.
 
     Args:
-        problems: ``"arithmetic"`` or ``"words"`` (generated), ``"gsm8k"`` (the bundled first 1,000 training problems),
-            the path of a GSM8K or MATH file or folder, or a loaded :class:`MathDataset`.
+        problems: ``"arithmetic"``, ``"words"`` or ``"countdown"`` (generated; the last has many right answers: make a
+            number of others, each used once), ``"gsm8k"`` (the bundled first 1,000 training problems), the path of a
+            GSM8K or MATH file or folder, or a loaded :class:`MathDataset`.
         difficulty: A level from 1 to 10, or the lowest and the highest as ``[1, 3]``; None for all.
         split: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``; no problem is in two of the first three.
             By default ``"train"`` of what is generated, all of what is loaded.
@@ -189,7 +191,7 @@ class MathReasoningEnv(TurnEnv[str, Any]):
         terms: dict[str, float] | None = None,
         malformed: bool = False,
     ) -> Response:
-        correct = found is not None and equivalent(found.text, session.task.answer)
+        correct = found is not None and _is_right(found.text, session.task)
         asked = "plain" if self._short else "tags"
         outcome = {"correct": float(correct), "format": float(found is not None and found.form == asked)}
         metrics = {
@@ -218,3 +220,9 @@ class MathReasoningEnv(TurnEnv[str, Any]):
             return task.short
         ways = (task.question, *task.paraphrases)
         return ways[int(self.np_random.integers(len(ways)))] if self._paraphrase else task.question
+
+
+def _is_right(answer: str, task: MathTask) -> bool:
+    if task.numbers:
+        return makes(answer, task.numbers, calculate(task.answer))
+    return equivalent(answer, task.answer)

@@ -12,8 +12,8 @@ import numpy as np
 
 from fogline.core.errors import ConfigurationError, check_choice
 from fogline.envs.math_reasoning.arithmetic import draw_arithmetic
+from fogline.envs.math_reasoning.countdown import draw_countdown
 from fogline.envs.math_reasoning.draft import Draft
-from fogline.envs.math_reasoning.expressions import written
 from fogline.envs.math_reasoning.records import MathDataset, MathTask
 from fogline.envs.math_reasoning.stories import draw_story
 
@@ -32,6 +32,7 @@ MOST_TASKS_PER_LEVEL = 100_000
 _DRAW: Mapping[str, Callable[[np.random.Generator, int], Draft | None]] = {
     "arithmetic": draw_arithmetic,
     "words": draw_story,
+    "countdown": draw_countdown,
 }
 GENERATED = tuple(_DRAW)
 _ID = re.compile(r"(?P<kind>[a-z]+)-(?P<level>[0-9]{2})-(?P<index>[0-9]{4,6})")
@@ -82,12 +83,13 @@ def make_task(task_id: str) -> MathTask:
             return MathTask(
                 task_id,
                 draft.tellings[0],
-                written(draft.answer),
+                draft.answer,
                 draft.kind,
                 level,
                 draft.steps,
                 draft.short,
                 draft.tellings[1:],
+                draft.numbers,
             )
     raise RuntimeError(f"no problem for {task_id!r} in {_MOST_DRAWS} draws")
 

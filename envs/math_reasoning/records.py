@@ -13,12 +13,13 @@ class MathTask:
     Attributes:
         task_id: Unique within a data set.
         question: The problem in words.
-        answer: Gold answer: a number, or LaTeX.
-        kind: Family (``arithmetic``, ``shopping``, ``algebra``, …).
+        answer: Gold answer: a number, LaTeX, or one of several expressions that are right.
+        kind: Family (``arithmetic``, ``shopping``, ``countdown``, ``algebra``, …).
         level: Graded difficulty, from 1; 0 where a file does not say.
         steps: Operations that solve it; 0 where unknown.
         short: The problem in the fewest characters (``7+5=``); empty where that is the question.
         paraphrases: The same problem in other words.
+        numbers: What the answer must be made of, each used once; empty where its value alone counts.
     """
 
     task_id: str
@@ -29,6 +30,7 @@ class MathTask:
     steps: int
     short: str
     paraphrases: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

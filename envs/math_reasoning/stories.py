@@ -13,6 +13,7 @@ from fractions import Fraction
 import numpy as np
 
 from fogline.envs.math_reasoning.draft import Draft, pick
+from fogline.envs.math_reasoning.expressions import written
 from fogline.envs.math_reasoning.story_words import NAMES, OPENINGS, QUESTIONS, SENTENCES, THINGS
 
 TELLINGS = 3
@@ -149,7 +150,7 @@ def draw_story(rng: np.random.Generator, level: int) -> Draft | None:
     return Draft(
         kind=kind,
         content=content,
-        answer=steps[-1].value,
+        answer=written(steps[-1].value),
         steps=level,
         tellings=tuple(_told(rng, kind, start, steps) for _ in range(TELLINGS)),
         short="",

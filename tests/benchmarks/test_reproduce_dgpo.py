@@ -77,10 +77,10 @@ def test_staleness_is_stated_as_it_is() -> None:
 
 def test_the_warm_start_measures_three_accuracies(warm_folder: Path) -> None:
     plan = MathPlan(**MICRO)
-    found = measured(warm_policy(warm_folder, 0), plan, "test")
+    found = measured(warm_policy(plan, warm_folder, 0), plan, "test")
     assert set(found) == {ACCURACY, PASS, GREEDY}
     assert 0 <= found[ACCURACY] <= found[PASS] <= 1
-    assert 0 <= accuracy(warm_policy(warm_folder, 0), plan) <= found[PASS]
+    assert 0 <= accuracy(warm_policy(plan, warm_folder, 0), plan) <= found[PASS]
 
 
 @pytest.mark.parametrize("name", [GRPO, CISPO, GPPO, ASPO, DGPO])
@@ -101,7 +101,7 @@ def test_a_cell_logs_the_boundary(name: str, warm_folder: Path) -> None:
 def test_a_tuning_cell_takes_its_rate_from_its_name_and_measures_on_validation(warm_folder: Path) -> None:
     plan = Plan(**MICRO)
     still = train_method(plan, METHODS, {}, warm_folder, None, None, Cell(f"{GRPO}@{1e-12:g}", 0))
-    expected = measured(warm_policy(warm_folder, 0), plan, "validation")
+    expected = measured(warm_policy(plan, warm_folder, 0), plan, "validation")
     assert {name: still["metrics"][name] for name in expected} == expected
     assert still["curves"][ACCURACY] == []
 

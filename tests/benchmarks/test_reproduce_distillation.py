@@ -78,12 +78,12 @@ def test_aopd_recovers_what_opd_does_not() -> None:
 
 
 def test_the_teacher_fits_its_students(teacher_folder: Path, warm_folder: Path) -> None:
-    teacher = open_teacher(teacher_folder)
+    teacher = open_teacher(PLAN, teacher_folder)
     for name in (*of_aopd.METHODS, *of_scope.METHODS):
         method = {**of_aopd.METHODS, **of_scope.METHODS}[name]
         teaching = make_recipe(method.recipe, **method.options).teaching
         if teaching is not None:
-            check_teacher(teacher, warm_policy(warm_folder, 0), teaching)
+            check_teacher(teacher, warm_policy(PLAN, warm_folder, 0), teaching)
 
 
 @pytest.mark.parametrize("name", [of_aopd.AOPD, of_aopd.EXOPD, of_aopd.GRPO, of_scope.SCOPE, of_scope.OVER_AOPD])
@@ -94,7 +94,7 @@ def test_a_cell_of_each_kind(name: str, teacher_folder: Path, warm_folder: Path)
         methods,
         {methods[name].tuned_as or name: 1e-3},
         warm_folder,
-        lambda: LocalTeacher(warm_policy(teacher_folder, TEACHER_SEED)),
+        lambda: LocalTeacher(warm_policy(PLAN, teacher_folder, TEACHER_SEED)),
         spread_where_right,
         Cell(name, 0),
     )
@@ -104,7 +104,7 @@ def test_a_cell_of_each_kind(name: str, teacher_folder: Path, warm_folder: Path)
 
 def test_the_spread_where_all_are_right_is_an_entropy(warm_folder: Path) -> None:
     plan = PLAN.model_copy(update={"test_problems": 8, "test_samples": 1})
-    found = spread_where_right(warm_policy(warm_folder, 0), plan, "train")[of_scope.SPREAD]
+    found = spread_where_right(warm_policy(PLAN, warm_folder, 0), plan, "train")[of_scope.SPREAD]
     assert found is None or 0 < found < 5
 
 

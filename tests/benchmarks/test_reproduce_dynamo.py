@@ -50,7 +50,7 @@ from fogline.benchmarks.reproduce.dynamo.variance import (
     measured_mix,
 )
 from fogline.benchmarks.reproduce.math_reasoning.training import DAMPED, FACTOR, SPREAD, train_method
-from fogline.benchmarks.reproduce.math_reasoning.warm_start import environments, warm_policy
+from fogline.benchmarks.reproduce.math_reasoning.warm_start import warm_policy
 from fogline.benchmarks.reproduce.results import arms_of
 from fogline.trainers.recipes import make_recipe
 from fogline.trainers.whole import scored_parts
@@ -126,11 +126,11 @@ def test_the_variance_of_gradients_is_that_of_all_of_them_one_by_one(warm_folder
     from fogline.agents.rollout import Assignment
     from fogline.trainers.batch import batch_of
 
-    policy = warm_policy(warm_folder, 0)
+    policy = warm_policy(PLAN, warm_folder, 0)
     assert isinstance(policy, CausalLMPolicy)
     dataset = PLAN.dataset("train", 3)
     task = next(iter(dataset.tasks))
-    episodes = collect_all(environments(dataset), policy, [Assignment(task, seed) for seed in range(12)])
+    episodes = collect_all(PLAN.environments(dataset), policy, [Assignment(task, seed) for seed in range(12)])
     batch = batch_of(episodes, policy)
     rate = 0.4
     gradients = []
@@ -145,7 +145,7 @@ def test_the_variance_of_gradients_is_that_of_all_of_them_one_by_one(warm_folder
 
 
 def test_a_mix_is_measured_and_the_same_for_the_same_seed(warm_folder: Path) -> None:
-    policy = warm_policy(warm_folder, 0)
+    policy = warm_policy(PLAN, warm_folder, 0)
     mix = measured_mix(PLAN, policy, 0)
     assert len(mix.rate) == len(mix.variance) == PLAN.measured_problems
     spread = mix.rate * (1 - mix.rate)

@@ -21,10 +21,14 @@ from fogline.benchmarks.reproduce.aopd.plan import (
     PAPER,
     QUICK,
     RECOVERY,
+    RIVALS,
+    SECOND,
 )
 from fogline.benchmarks.reproduce.aopd.recovery import recover
+from fogline.benchmarks.reproduce.aopd.two_skills import adapt
 from fogline.benchmarks.reproduce.cells import Cell, Progress, run_cells
-from fogline.benchmarks.reproduce.distillation import both, run_students
+from fogline.benchmarks.reproduce.distillation import both, claims_at_equal_rates, run_students
+from fogline.benchmarks.reproduce.distillation.plan import STRENGTHS
 from fogline.benchmarks.reproduce.math_reasoning import curves_of, described
 from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY
 from fogline.benchmarks.reproduce.math_reasoning.training import IMITATED
@@ -41,7 +45,8 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
     """
     plan = QUICK if config.quick else FULL
     if config.seeds:
-        plan = plan.model_copy(update={"seeds": config.seeds})
+        skills = plan.two_skills.model_copy(update={"seeds": config.seeds})
+        plan = plan.model_copy(update={"seeds": config.seeds, "two_skills": skills})
     recovered = run_cells(
         [Cell(name, seed) for name in RECOVERY.values() for seed in plan.recovery_seeds],
         partial(recover, plan),
@@ -51,8 +56,10 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
         resume=config.resume,
         on_progress=progress,
     )
-    starts, cells, rates = run_students(plan, METHODS, config, progress)
-    arms = (*arms_of(recovered), *arms_of(cells))
+    starts, cells, rates = run_students(plan, METHODS, RIVALS, config, progress)
+    begun, adapted, their_rates = adapt(plan.two_skills, METHODS, RIVALS, config, progress)
+    arms = (*arms_of([*starts, *begun]), *arms_of(recovered), *arms_of(cells), *arms_of(adapted))
+    equal = claims_at_equal_rates(CLAIMS, RIVALS, (*STRENGTHS, SECOND), arms)
     return Findings(
         system="aopd",
         claim=(
@@ -61,18 +68,17 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
         ),
         paper=dict(PAPER),
         config={"quick": config.quick, **plan.model_dump(mode="json")},
-        plan={"arms": described(METHODS), "rates_chosen": rates, **plan.stated()},
-        arms=(*arms_of(starts), *arms),
-        comparisons=judge(arms, CLAIMS),
-        curves=curves_of(cells, (ACCURACY, ENTROPY, IMITATED)),
+        plan={"arms": described(METHODS), "rates_chosen": rates | their_rates, **plan.stated()},
+        arms=arms,
+        comparisons=judge(arms, (*CLAIMS, *equal)),
+        curves=curves_of([*cells, *adapted], (ACCURACY, ENTROPY, IMITATED)),
         plots=(
             Plot(name="accuracy", title="Sampled accuracy on unseen problems", metric=ACCURACY, y_label="share",
                  arms=_SHOWN),
             Plot(name="entropy", title="Entropy during training", metric=ENTROPY, y_label="nats a token", arms=_SHOWN),
         ),
-        failures=(*failures_of(recovered), *failures_of(cells)),
+        failures=(*failures_of(recovered), *failures_of(cells), *failures_of(adapted)),
         notes=(
-            "Retention after a second skill was adapted to is not measured here.",
             "The models have some 80,000 weights (the teacher more) and are trained from scratch: this is another "
             "world than the paper's.",
         ),

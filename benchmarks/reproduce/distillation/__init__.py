@@ -14,14 +14,19 @@ from fogline.benchmarks.reproduce.math_reasoning import Experiment
 from fogline.benchmarks.reproduce.math_reasoning.plan import Method
 from fogline.benchmarks.reproduce.math_reasoning.training import Measure
 from fogline.benchmarks.reproduce.math_reasoning.warm_start import warm_policy
+from fogline.benchmarks.reproduce.results import Arm, Claim
 from fogline.trainers.teachers import LocalTeacher
 
 TEACHER_SEED = 900
+
+Rivals = Sequence[tuple[str, str]]
+"""Pairs of methods that are compared: where tuning gives them different rates, the second runs at the first's too."""
 
 
 def run_students(
     plan: DistillationPlan,
     methods: Mapping[str, Method],
+    rivals: Rivals,
     config: ReproduceConfig,
     progress: Progress,
     more: Measure | None = None,
@@ -36,27 +41,79 @@ def run_students(
     """
     above = Experiment(plan.of_teacher(), {}, config, progress, place=TEACHER)
     starts = [replace(cell, arm=TEACHER) for cell in above.warm_starts((TEACHER_SEED,))]
-    teacher = partial(open_teacher, above.folder / "warm")
+    teacher = partial(open_teacher, plan, above.folder / "warm")
     arms: list[CellResult] = []
     chosen: dict[str, float] = {}
     for strength in STRENGTHS:
         students = Experiment(
             plan.student(strength), methods, config, progress, place=strength, teacher=teacher, more=more
         )
-        found = [cell for cell in students.warm_starts() if cell.seed in plan.seeds]
-        starts += [replace(cell, arm=of(cell.arm, strength)) for cell in found]
-        rates = students.rates()
-        cells = students.arms(rates, dict.fromkeys(methods, plan.seeds))
-        arms += [replace(cell, arm=of(cell.arm, strength)) for cell in cells]
-        chosen |= {of(name, strength): rate for name, rate in rates.items()}
+        begun, cells, rates = run_arms(students, rivals, strength)
+        starts += begun
+        arms += cells
+        chosen |= rates
     return starts, arms, chosen
 
 
-def open_teacher(folder: Path) -> LocalTeacher:
+def run_arms(
+    students: Experiment, rivals: Rivals, label: str
+) -> tuple[list[CellResult], list[CellResult], dict[str, float]]:
+    """Warm starts, learning rates, arms, and rivals at equal rates, all named after a label."""
+    seeds = students.plan.seeds
+    starts = [cell for cell in students.warm_starts() if cell.seed in seeds]
+    rates = students.rates()
+    cells = students.arms(rates, dict.fromkeys(students.methods, seeds))
+    cells += students.controls(at_equal_rates(students.methods, rates, rivals), rates, seeds)
+    named = {of(name, label): rate for name, rate in rates.items()}
+    return _named(starts, label), _named(cells, label), named
+
+
+def at_equal_rates(methods: Mapping[str, Method], rates: Mapping[str, float], rivals: Rivals) -> dict[str, Method]:
+    """The rival of each pair at the first's rate, where tuning has given it another."""
+    controls: dict[str, Method] = {}
+    for name, rival in rivals:
+        rated, against = (methods[each].tuned_as or each for each in (name, rival))
+        if rates[rated] != rates[against]:
+            controls[_control(name, rival)] = replace(methods[rival], tuned_as=rated)
+    return controls
+
+
+def claims_at_equal_rates(
+    claims: Sequence[Claim], rivals: Rivals, labels: Sequence[str], arms: Sequence[Arm]
+) -> list[Claim]:
+    """The claims once more against each rival at the arm's own rate, where such an arm was run."""
+    run = {arm.name for arm in arms}
+    controls = {
+        (of(name, label), of(rival, label)): control
+        for label in labels
+        for name, rival in rivals
+        if (control := of(_control(name, rival), label)) in run
+    }
+    return [
+        claim.model_copy(
+            update={
+                "baseline": control,
+                "paper": claim.paper.model_copy(update={"source": f"{claim.paper.source}; at equal rates"}),
+            }
+        )
+        for claim in claims
+        if (control := controls.get((claim.arm, claim.baseline))) is not None
+    ]
+
+
+def open_teacher(plan: DistillationPlan, folder: Path) -> LocalTeacher:
     """The teacher of all students."""
-    return LocalTeacher(warm_policy(folder, TEACHER_SEED, TEACHER))
+    return LocalTeacher(warm_policy(plan, folder, TEACHER_SEED, TEACHER))
 
 
 def both(methods: Sequence[str]) -> tuple[str, ...]:
     """Names of the arms of these methods, from both strengths."""
     return tuple(of(name, strength) for strength in STRENGTHS for name in methods)
+
+
+def _control(name: str, rival: str) -> str:
+    return f"{rival} at the rate of {name}"
+
+
+def _named(cells: Sequence[CellResult], label: str) -> list[CellResult]:
+    return [replace(cell, arm=of(cell.arm, label)) for cell in cells]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fogline.benchmarks.reproduce.math_reasoning.plan import MathPlan
@@ -65,22 +66,24 @@ class DistillationPlan(MathPlan):
 
 def tiny(plan: type[DistillationPlan], **more: Any) -> Any:
     """The quick form of a plan."""
-    return plan(
-        shown_problems=1000,
-        shown_samples=2,
-        shown_epochs=2,
-        teacher_epochs=3,
-        problems=50,
-        tasks_per_update=8,
-        group_size=4,
-        updates=2,
-        minibatches=1,
-        warmup=0,
-        test_problems=10,
-        test_samples=2,
-        evaluations=1,
-        seeds=(0,),
-        tuning_seeds=(100,),
-        learning_rates=(1e-4,),
-        **more,
-    )
+    return plan(**{**_TINY, **more})
+
+
+_TINY: Mapping[str, Any] = {
+    "shown_problems": 1000,
+    "shown_samples": 2,
+    "shown_epochs": 2,
+    "teacher_epochs": 3,
+    "problems": 50,
+    "tasks_per_update": 8,
+    "group_size": 4,
+    "updates": 2,
+    "minibatches": 1,
+    "warmup": 0,
+    "test_problems": 10,
+    "test_samples": 2,
+    "evaluations": 1,
+    "seeds": (0,),
+    "tuning_seeds": (100,),
+    "learning_rates": (1e-4,),
+}

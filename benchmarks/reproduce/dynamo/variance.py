@@ -31,7 +31,7 @@ from fogline.benchmarks.reproduce.dynamo.plan import (
     Plan,
 )
 from fogline.benchmarks.reproduce.math_reasoning.training import learn
-from fogline.benchmarks.reproduce.math_reasoning.warm_start import environments, warm_policy
+from fogline.benchmarks.reproduce.math_reasoning.warm_start import warm_policy
 from fogline.trainers.allocation import allocate_exact, allocate_released, bernoulli_variance, released_priority
 from fogline.trainers.batch import Batch, batch_of
 from fogline.trainers.whole import scored_parts
@@ -62,7 +62,7 @@ class Mix:
 
 def measure_variance(plan: Plan, rates: Mapping[str, float], warm: Path, cell: Cell) -> Mapping[str, Any]:
     """Every allocation's variance at a stage of training; the cell's arm is the stage."""
-    policy = warm_policy(warm, cell.seed)
+    policy = warm_policy(plan, warm, cell.seed)
     if cell.arm == LATER:
         learn(plan, METHODS[UNIFORM], rates[UNIFORM], policy, cell.seed)
     mix = measured_mix(plan, policy, cell.seed)
@@ -79,7 +79,7 @@ def measured_mix(plan: Plan, policy: CausalLMPolicy, seed: int) -> Mix:
     names = list(dataset.tasks)
     drawn = np.random.default_rng([seed, 7]).choice(len(names), min(plan.measured_problems, len(names)), replace=False)
     tasks = [names[int(index)] for index in np.sort(drawn)]
-    factory = environments(dataset)
+    factory = plan.environments(dataset)
 
     def rewards(first: int, samples: int) -> tuple[Batch, Array]:
         wanted = [Assignment(task, first + sample) for task in tasks for sample in range(samples)]

@@ -5,8 +5,9 @@ Warm starts, a choice of learning rates, the methods: each stage is resumable by
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fogline.benchmarks.reproduce import ReproduceConfig
@@ -16,6 +17,8 @@ from fogline.benchmarks.reproduce.math_reasoning.training import MakeTeacher, Me
 from fogline.benchmarks.reproduce.math_reasoning.warm_start import WARM, warm_start
 from fogline.benchmarks.reproduce.results import Curve, arms_of, curve_of, failures_of
 from fogline.core.errors import InfrastructureError
+
+Begin = Callable[[Any, Path, Cell], Mapping[str, Any]]
 
 
 class Experiment:
@@ -29,6 +32,7 @@ class Experiment:
         place: Folder of its stages within the reproduction's, where there are several experiments.
         teacher: Of methods that distil.
         more: What else is measured of a trained policy.
+        begin: What makes a warm start, from budgets, the folder of warm starts and a cell.
     """
 
     def __init__(
@@ -41,12 +45,14 @@ class Experiment:
         place: str = "",
         teacher: MakeTeacher | None = None,
         more: Measure | None = None,
+        begin: Begin = warm_start,
     ) -> None:
         self.plan = plan
         self.methods = methods
         self.folder = config.cells_folder / place
         self._teacher = teacher
         self._more = more
+        self._begin = begin
         self._config = config
         self._progress = progress
 
@@ -71,7 +77,9 @@ class Experiment:
             InfrastructureError: One failed: its seed could not go on.
         """
         cells = [Cell(WARM, seed) for seed in seeds or self.plan.all_seeds()]
-        found = self.stage("warm", cells, partial(warm_start, self.plan, self.folder / "warm"), self.plan.warm_shapes())
+        found = self.stage(
+            "warm", cells, partial(self._begin, self.plan, self.folder / "warm"), self.plan.warm_shapes()
+        )
         for failure in failures_of(found):
             raise InfrastructureError(
                 f"the warm start of seed {failure.seed} failed ({failure.error}): see its file in "

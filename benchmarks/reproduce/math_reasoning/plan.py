@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from fogline.agents.collector import EnvFactory
+from fogline.envs.math_reasoning.env import MathReasoningEnv
 from fogline.envs.math_reasoning.records import MathDataset
 from fogline.envs.math_reasoning.sources import load_problems
 
 ACCURACY, PASS, GREEDY, ENTROPY = "accuracy", "pass@k", "greedy accuracy", "entropy"
 """What is measured of a policy: a mean over samples, one right of k, the most likely answer; and nats a token."""
+
+
+_ERRS: Mapping[str, str] = {
+    "arithmetic": "one off with chance {error:g} for each digit",
+    "countdown": "another operator with chance {error:g} for each",
+}
 
 
 @dataclass(frozen=True)
@@ -34,10 +43,14 @@ class MathPlan(BaseModel):
     """Budgets; the full and the quick form of a reproduction differ in nothing else.
 
     Attributes:
-        levels: Lowest and highest level of arithmetic.
+        source: Of the problems: ``arithmetic``, or ``countdown``, where a problem has many right answers.
+        levels: Lowest and highest.
+        tools: ``calculator`` for problems that are solved by a call; none where empty.
+        longest: Tokens of a message at the most, its end among them.
         layers: Of the model.
         width: Of the model.
-        error: Chance of the demonstrator to be one off, for each digit (see ``NoisyAgent``).
+        error: Chance of the demonstrator to be one off, for each digit (see ``NoisyAgent``), or of an operator to be
+            another one (see ``CountdownAgent``).
         shown_problems: Demonstrated problems of each level.
         shown_samples: Demonstrations of each problem, with errors of their own.
         shown_epochs: Passes over them.
@@ -60,7 +73,10 @@ class MathPlan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    source: str = "arithmetic"
     levels: tuple[int, int] = (1, 3)
+    tools: Literal["", "calculator"] = ""
+    longest: int = 7
     layers: int = 2
     width: int = 64
     error: float = 0.25
@@ -85,7 +101,12 @@ class MathPlan(BaseModel):
 
     def dataset(self, split: str, per_level: int) -> MathDataset:
         """Problems of a split."""
-        return load_problems("arithmetic", difficulty=self.levels, split=split, tasks_per_level=per_level)
+        return load_problems(self.source, difficulty=self.levels, split=split, tasks_per_level=per_level)
+
+    def environments(self, dataset: MathDataset) -> EnvFactory:
+        """Problems in the fewest characters, without rules; with a tool, one message more than it takes."""
+        more: dict[str, Any] = {"tools": self.tools, "max_turns": 3} if self.tools else {}
+        return partial(MathReasoningEnv, dataset, prompt="short", **more)
 
     def shapes(self) -> dict[str, Any]:
         """What shapes a cell; seeds and candidates do not."""
@@ -93,7 +114,7 @@ class MathPlan(BaseModel):
 
     def warm_shapes(self) -> dict[str, Any]:
         """What shapes a warm start."""
-        shared = ("levels", "layers", "width", "error", "test_problems", "test_samples")
+        shared = ("source", "levels", "tools", "longest", "layers", "width", "error", "test_problems", "test_samples")
         return {name: value for name, value in self.shapes().items() if name.startswith("shown_") or name in shared}
 
     def all_seeds(self) -> tuple[int, ...]:
@@ -106,9 +127,9 @@ class MathPlan(BaseModel):
         return {
             "seeds": f"{list(self.seeds)}: each has a warm start, an order of problems and a sampler of its own",
             "world": (
-                f"MathReasoning-v0, arithmetic of levels {self.levels[0]} to {self.levels[1]}, prompt='short'; a model "
-                f"of {self.layers} layers and width {self.width}, token by token of single characters, that imitated a "
-                f"solver who errs (one off with chance {self.error:g} for each digit)"
+                f"MathReasoning-v0, {self.source} of levels {self.levels[0]} to {self.levels[1]}, prompt='short'; a "
+                f"model of {self.layers} layers and width {self.width}, token by token of single characters, that "
+                f"imitated a solver who errs ({_ERRS[self.source].format(error=self.error)})"
             ),
             "epochs and staleness": (
                 f"{self.epochs} passes over a batch in {self.minibatches} steps each: {steps} optimiser steps, so that "

@@ -6,17 +6,23 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from time import perf_counter
 from typing import Any
 
+import numpy as np
+
+from fogline.agents.collector import collect_all
 from fogline.agents.policies.language import CausalLMPolicy
+from fogline.agents.rollout import Assignment
 from fogline.benchmarks.reproduce.cells import Cell
 from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY, MathPlan, Method
-from fogline.benchmarks.reproduce.math_reasoning.warm_start import accuracy, environments, measured, warm_policy
+from fogline.benchmarks.reproduce.math_reasoning.warm_start import accuracy, measured, warm_policy
 from fogline.trainers.config import RolloutConfig, TrainConfig
 from fogline.trainers.learner import LearnerConfig
 from fogline.trainers.recipe import Recipe
 from fogline.trainers.recipes import make_recipe
-from fogline.trainers.teachers import Teacher
+from fogline.trainers.sft import SFT, fine_tune, transcribe
+from fogline.trainers.teachers import LocalTeacher, Teacher
 from fogline.trainers.trainer import Trainer
 
 LEFT, RIGHT = "share left of the band", "share right of the band"
@@ -72,7 +78,7 @@ def train_method(
     """
     name, tuning, rate = cell.arm.partition("@")
     method = methods[name]
-    policy = warm_policy(warm, cell.seed, name)
+    policy = warm_policy(plan, warm, cell.seed, name)
     points: list[list[float]] = [] if tuning else [[0, accuracy(policy, plan)]]
 
     def look(update: int) -> None:
@@ -96,6 +102,9 @@ def learn(
     teacher: MakeTeacher | None = None,
 ) -> list[dict[str, Any]]:
     """Train a policy by a method; ``look`` is told after which update it may look at it. The rows of the log."""
+    if method.recipe == SFT:
+        assert teacher is not None, "whoever imitates has somebody to imitate"
+        return _imitate(plan, rate, policy, seed, look, teacher())
     recipe = make_recipe(method.recipe, **method.options)
     dataset = plan.dataset("train", plan.problems)
     rows: list[dict[str, Any]] = []
@@ -104,7 +113,7 @@ def learn(
             policy,
             recipe,
             _settings(plan, method, seed, rate, folder),
-            environments(dataset),
+            plan.environments(dataset),
             tuple(dataset.tasks),
             reference=policy.reference() if "reference" in recipe.needs | _needs(recipe) else None,
             teacher=None if teacher is None or recipe.teaching is None else teacher(),
@@ -114,6 +123,36 @@ def learn(
             look(update)
         trainer.close()
     return rows
+
+
+def _imitate(
+    plan: MathPlan, rate: float, policy: CausalLMPolicy, seed: int, look: Callable[[int], None], teacher: Teacher
+) -> list[dict[str, Any]]:
+    """Off-policy: as many answers as other methods play, but sampled by the teacher, and as many steps on them."""
+    assert isinstance(teacher, LocalTeacher) and isinstance(teacher.model, CausalLMPolicy), "it can speak for itself"
+    dataset = plan.dataset("train", plan.problems)
+    tasks = list(dataset.tasks)
+    drawn = np.random.default_rng(seed).integers(len(tasks), size=plan.updates * plan.tasks_per_update)
+    wanted = [Assignment(tasks[index], number) for number, index in enumerate(np.repeat(drawn, plan.group_size))]
+    began = perf_counter()
+    shown = collect_all(plan.environments(dataset), teacher.model, wanted, concurrency=512)
+    settings = LearnerConfig(learning_rate=rate, warmup=plan.warmup * plan.minibatches, betas=(0.9, 0.98))
+    steps = plan.epochs * plan.minibatches
+
+    def on_update(row: Mapping[str, Any]) -> None:
+        if row["update"] % steps == 0:
+            look(row["update"] // steps)
+
+    logged = fine_tune(
+        policy,
+        transcribe(policy, shown),
+        learner=settings,
+        epochs=plan.epochs,
+        rows=plan.tasks_per_update * plan.group_size // plan.minibatches,
+        seed=seed,
+        on_update=on_update,
+    )
+    return [{**row, "episodes": len(shown), "wall_s": perf_counter() - began} for row in logged[steps - 1 :: steps]]
 
 
 def _needs(recipe: Recipe) -> frozenset[str]:

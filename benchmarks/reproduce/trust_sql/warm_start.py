@@ -15,6 +15,7 @@ from fogline.agents.scripted.trust_sql_demonstrations import demonstrate, relett
 from fogline.benchmarks.reproduce.cells import Cell
 from fogline.benchmarks.reproduce.trust_sql.plan import FORMS, Plan
 from fogline.benchmarks.reproduce.trust_sql.world import databases, environments, measured
+from fogline.core.episode import Episode
 from fogline.simulators.databases.records import TextToSQLDataset
 from fogline.simulators.databases.shelf import Shelf
 from fogline.trainers.learner import LearnerConfig
@@ -30,16 +31,7 @@ def model_folder(folder: Path, form: str) -> Path:
 
 def warm_start(plan: Plan, folder: Path, cell: Cell) -> Mapping[str, Any]:
     """Demonstrate, fit a tokenizer, train, save, measure on validation and test."""
-    source = databases("sft", plan.sft_databases, plan.sft_questions)
-    shown = demonstrate(
-        source, [Assignment(task, cell.seed) for task in source.tasks], shelf=Shelf(), **FORMS[cell.arm]
-    )
-    lessons = [
-        relettered(episode, "sft", np.random.default_rng([cell.seed, copy, number]))
-        for copy in range(plan.sft_copies)
-        for number, episode in enumerate(shown)
-    ]
-    complaint = _complaint(plan, cell.arm, source)
+    shown, lessons, complaint = demonstrated(plan, cell.arm, cell.seed)
     tokenizer = fit_tokenizer(episode_texts(shown[:_FITTED], rules=[complaint]), vocabulary_size=512)
     model = tiny_causal_lm(tokenizer, context=plan.max_context, seed=cell.seed)
     policy = CausalLMPolicy(model, tokenizer, max_new_tokens=plan.max_new_tokens, rules=False)
@@ -53,6 +45,18 @@ def warm_start(plan: Plan, folder: Path, cell: Cell) -> Mapping[str, Any]:
     found = measured(policy, environments(plan, cell.arm, test), test)
     curve = [[row["update"], row["loss"]] for row in rows[:: max(len(rows) // 20, 1)]]
     return {"metrics": {**found, "demonstrations": float(len(shown))}, "curves": {"loss": curve}}
+
+
+def demonstrated(plan: Plan, form: str, seed: int) -> tuple[list[Episode], list[Episode], str]:
+    """What the annotators did, the lessons made of it, and the complaint of the environment that neither holds."""
+    source = databases("sft", plan.sft_databases, plan.sft_questions)
+    shown = demonstrate(source, [Assignment(task, seed) for task in source.tasks], shelf=Shelf(), **FORMS[form])
+    lessons = [
+        relettered(episode, "sft", np.random.default_rng([seed, copy, number]))
+        for copy in range(plan.sft_copies)
+        for number, episode in enumerate(shown)
+    ]
+    return shown, lessons, _complaint(plan, form, source)
 
 
 def _complaint(plan: Plan, form: str, dataset: TextToSQLDataset) -> str:

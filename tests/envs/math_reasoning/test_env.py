@@ -147,7 +147,7 @@ def test_the_tool_is_described_and_its_call_is_an_action() -> None:
     assert "calculator" not in begun().system_prompt
 
 
-@pytest.mark.parametrize("problems", ["arithmetic", "words"])
+@pytest.mark.parametrize("problems", ["arithmetic", "words", "countdown"])
 def test_the_seed_draws_the_wording_and_only_where_it_is_asked_to(problems: str) -> None:
     env = MathReasoningEnv(problems, paraphrase=True, difficulty=2)
     plain = MathReasoningEnv(problems, difficulty=2)

@@ -15,7 +15,7 @@ from fogline.envs.math_reasoning.sources import load_problems
 from fogline.envs.math_reasoning.stories import FAMILIES
 from fogline.envs.math_reasoning.story_words import NAMES, OPENINGS, QUESTIONS, SENTENCES
 
-KINDS = ("arithmetic", "words")
+KINDS = ("arithmetic", "words", "countdown")
 
 
 def value_of(node: ast.AST) -> Fraction:
