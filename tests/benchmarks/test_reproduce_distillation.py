@@ -18,7 +18,7 @@ from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY, 
 from fogline.benchmarks.reproduce.math_reasoning.training import IMITATED, train_method
 from fogline.benchmarks.reproduce.math_reasoning.warm_start import WARM, warm_policy, warm_start
 from fogline.benchmarks.reproduce.scope import plan as of_scope
-from fogline.benchmarks.reproduce.scope import spread_where_right
+from fogline.benchmarks.reproduce.scope import variety
 from fogline.trainers.recipes import make_recipe
 from fogline.trainers.teachers import LocalTeacher, check_teacher
 
@@ -95,7 +95,7 @@ def test_a_cell_of_each_kind(name: str, teacher_folder: Path, warm_folder: Path)
         {methods[name].tuned_as or name: 1e-3},
         warm_folder,
         lambda: LocalTeacher(warm_policy(PLAN, teacher_folder, TEACHER_SEED)),
-        spread_where_right,
+        variety,
         Cell(name, 0),
     )
     assert {ACCURACY, PASS, ENTROPY, of_scope.SPREAD} <= set(found["metrics"])
@@ -104,7 +104,7 @@ def test_a_cell_of_each_kind(name: str, teacher_folder: Path, warm_folder: Path)
 
 def test_the_spread_where_all_are_right_is_an_entropy(warm_folder: Path) -> None:
     plan = PLAN.model_copy(update={"test_problems": 8, "test_samples": 1})
-    found = spread_where_right(warm_policy(PLAN, warm_folder, 0), plan, "train")[of_scope.SPREAD]
+    found = variety(warm_policy(PLAN, warm_folder, 0), plan, "train")[of_scope.SPREAD]
     assert found is None or 0 < found < 5
 
 

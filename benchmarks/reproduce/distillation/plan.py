@@ -22,8 +22,10 @@ class DistillationPlan(MathPlan):
 
     Attributes:
         teacher_width: Of the teacher's model.
-        teacher_epochs: Passes of the teacher over demonstrations without errors.
-        weak_samples: Demonstrations of each problem that a weak student has seen.
+        teacher_samples: Demonstrations of each problem that the teacher has seen, without errors.
+        teacher_epochs: Its passes over them.
+        weak_problems: Demonstrated problems of each level that a weak student has seen.
+        weak_samples: Demonstrations of each.
         weak_epochs: Its passes over them.
     """
 
@@ -34,7 +36,9 @@ class DistillationPlan(MathPlan):
     minibatches: int = 4
     evaluations: int = 6
     teacher_width: int = 96
-    teacher_epochs: int = 5
+    teacher_samples: int = 4
+    teacher_epochs: int = 3
+    weak_problems: int = 8000
     weak_samples: int = 1
     weak_epochs: int = 2
     seeds: tuple[int, ...] = tuple(range(300, 305))
@@ -45,23 +49,47 @@ class DistillationPlan(MathPlan):
         """The same budgets from a strength of start."""
         if strength == STRONG:
             return self
-        return self.model_copy(update={"shown_samples": self.weak_samples, "shown_epochs": self.weak_epochs})
+        weak = {
+            "shown_problems": self.weak_problems,
+            "shown_samples": self.weak_samples,
+            "shown_epochs": self.weak_epochs,
+        }
+        return self.model_copy(update=weak)
 
     def of_teacher(self) -> DistillationPlan:
         """The teacher's own warm start: wider, longer, from a solver who does not err."""
-        return self.model_copy(update={"error": 0.0, "width": self.teacher_width, "shown_epochs": self.teacher_epochs})
+        own = {
+            "error": 0.0,
+            "width": self.teacher_width,
+            "shown_samples": self.teacher_samples,
+            "shown_epochs": self.teacher_epochs,
+        }
+        return self.model_copy(update=own)
 
     def stated(self) -> dict[str, Any]:
         """Seeds, rules and budgets in words."""
         return {
             **super().stated(),
             TEACHER: (
-                f"one for all, of width {self.teacher_width}, that imitated a solver who does not err; it has the "
-                "students' tokenizer and scores at their temperature of 1"
+                f"one for all, of width {self.teacher_width}, that imitated a solver who does not err "
+                f"({_seen(self.shown_problems, self.teacher_samples, self.teacher_epochs)}); it has the students' "
+                "tokenizer and scores at their temperature of 1"
             ),
-            STRONG: f"{self.shown_samples} demonstrations of each problem, {self.shown_epochs} passes",
-            WEAK: f"{self.weak_samples} demonstration of each problem, {self.weak_epochs} passes",
+            "budget": (
+                f"{self.updates} updates of {self.tasks_per_update} x {self.group_size} answers for every method, none "
+                "with a divergence from a reference or a bonus for entropy"
+            ),
+            STRONG: _seen(self.shown_problems, self.shown_samples, self.shown_epochs),
+            WEAK: _seen(self.weak_problems, self.weak_samples, self.weak_epochs),
+            "at equal rates": (
+                "where tuning gives a method and its rival different learning rates, the rival runs at the method's "
+                "rate as well, and the comparison is made again"
+            ),
         }
+
+
+def _seen(problems: int, samples: int, epochs: int) -> str:
+    return f"{problems} problems of each level, demonstrated {samples} times each; passes over them: {epochs}"
 
 
 def tiny(plan: type[DistillationPlan], **more: Any) -> Any:
@@ -73,6 +101,7 @@ _TINY: Mapping[str, Any] = {
     "shown_problems": 1000,
     "shown_samples": 2,
     "shown_epochs": 2,
+    "weak_problems": 500,
     "teacher_epochs": 3,
     "problems": 50,
     "tasks_per_update": 8,

@@ -73,7 +73,7 @@ class MathPlan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str = "arithmetic"
+    source: Literal["arithmetic", "countdown"] = "arithmetic"
     levels: tuple[int, int] = (1, 3)
     tools: Literal["", "calculator"] = ""
     longest: int = 7

@@ -6,19 +6,34 @@ the arms of the plan.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 import torch
 
 from fogline.agents.policies.language import CausalLMPolicy
 from fogline.benchmarks.reproduce import ReproduceConfig
 from fogline.benchmarks.reproduce.cells import Progress
-from fogline.benchmarks.reproduce.distillation import both, run_students
+from fogline.benchmarks.reproduce.distillation import both, claims_at_equal_rates, run_students
+from fogline.benchmarks.reproduce.distillation.plan import STRENGTHS
 from fogline.benchmarks.reproduce.math_reasoning import curves_of, described
 from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY, MathPlan
 from fogline.benchmarks.reproduce.math_reasoning.warm_start import sampled_answers
 from fogline.benchmarks.reproduce.results import Findings, Plot, arms_of, failures_of, judge
-from fogline.benchmarks.reproduce.scope.plan import CLAIMS, FULL, GRPO, METHODS, OPD, PAPER, QUICK, SCOPE, SPREAD
+from fogline.benchmarks.reproduce.scope.plan import (
+    CLAIMS,
+    DISTINCT,
+    FULL,
+    GRPO,
+    METHODS,
+    OPD,
+    PAPER,
+    QUICK,
+    RIVALS,
+    SCOPE,
+    SPREAD,
+)
+from fogline.core.episode import Episode
 from fogline.trainers.batch import batch_of
 from fogline.trainers.whole import scored_parts
 
@@ -32,8 +47,9 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
     plan = QUICK if config.quick else FULL
     if config.seeds:
         plan = plan.model_copy(update={"seeds": config.seeds})
-    starts, cells, rates = run_students(plan, METHODS, config, progress, more=spread_where_right)
+    starts, cells, rates = run_students(plan, METHODS, RIVALS, config, progress, more=variety)
     arms = arms_of(cells)
+    equal = claims_at_equal_rates(CLAIMS, RIVALS, STRENGTHS, arms)
     return Findings(
         system="scope",
         claim=(
@@ -44,7 +60,7 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
         config={"quick": config.quick, **plan.model_dump(mode="json")},
         plan={"arms": described(METHODS), "rates_chosen": rates, **plan.stated()},
         arms=(*arms_of(starts), *arms),
-        comparisons=judge(arms, CLAIMS),
+        comparisons=judge(arms, (*CLAIMS, *equal)),
         curves=curves_of(cells, (ACCURACY, ENTROPY)),
         plots=(
             Plot(name="accuracy", title="Sampled accuracy on unseen problems", metric=ACCURACY, y_label="share",
@@ -55,24 +71,27 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
         failures=failures_of(cells),
         notes=(
             "The models have some 80,000 weights (the teacher more) and are trained from scratch: this is another "
-            "world than the paper's. An answer is one number: right answers to a problem differ in nothing, and there "
-            "is no variety that weights by perplexity could keep but the odds of saying it.",
+            "world than the paper's. Problems are of countdown, since answers must differ where variety is to be kept.",
         ),
     )  # fmt: skip
 
 
 @torch.no_grad()
-def spread_where_right(policy: CausalLMPolicy, plan: MathPlan, split: str) -> Mapping[str, float | None]:
-    """Entropy of the policy on the answers to problems of which every sample is right; None where there is none."""
-    right = [
-        episode
-        for group in sampled_answers(policy, plan, split)
-        if all(answer.outcome["correct"] for answer in group)
-        for episode in group
-    ]
-    if not right:
-        return {SPREAD: None}
-    batch = batch_of(right, policy)
+def variety(policy: CausalLMPolicy, plan: MathPlan, split: str) -> Mapping[str, float | None]:
+    """How many right answers differ, and the policy's entropy where every sample is right; None where none is."""
+    groups = sampled_answers(policy, plan, split)
+    distinct = fmean(len({_said(answer) for answer in group if answer.outcome["correct"]}) for group in groups)
+    right = [answer for group in groups if all(answer.outcome["correct"] for answer in group) for answer in group]
+    return {DISTINCT: distinct, SPREAD: _entropy(policy, right) if right else None}
+
+
+def _said(answer: Episode) -> str:
+    return str(answer.turns[-1].action)
+
+
+def _entropy(policy: CausalLMPolicy, answers: Sequence[Episode]) -> float:
+    """Mean over their tokens, in nats."""
+    batch = batch_of(answers, policy)
     entropy = policy.score(*scored_parts(batch), entropy=True).entropy
     assert entropy is not None, "it was asked for"
-    return {SPREAD: float(entropy[batch.policy_mask].mean())}
+    return float(entropy[batch.policy_mask].mean())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from fogline.benchmarks.reproduce.distillation.plan import STRENGTHS, STRONG, WEAK, DistillationPlan, of, tiny
 from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, PASS, Method
@@ -15,6 +15,9 @@ RELEASED, REVERSED = "SCOPE, student weight reversed", "SCOPE, teacher weight re
 OVER_AOPD = "SCOPE over AOPD"
 SPREAD = "entropy where all are right"
 """Nats a token, over the answers to test problems of which every sample is right."""
+DISTINCT = "distinct right answers"
+"""Of the samples to a test problem, as they are written."""
+RIVALS = tuple((SCOPE, rival) for rival in (OPD, GRPO))
 
 _UNIFORM = {"student_weight": "uniform", "teacher_weight": "uniform"}
 METHODS: Mapping[str, Method] = {
@@ -64,6 +67,9 @@ def _of_strength(strength: str) -> tuple[Claim, ...]:
         claim(PASS, SCOPE, NO_STUDENT, _ABLATION, 0.038, HIGHER),
         claim(ACCURACY, SCOPE, NO_TEACHER, _ABLATION, None, HIGHER),
         claim(ACCURACY, SCOPE, REVERSED, _ABLATION, 0.041, HIGHER),
+        claim(DISTINCT, SCOPE, OPD, "its purpose; no figure", None, 0.0),
+        claim(DISTINCT, SCOPE, GRPO, "its purpose; no figure", None, 0.0),
+        claim(DISTINCT, SCOPE, NO_STUDENT, "its fixed point is uniform over right answers", None, 0.0),
         claim(SPREAD, SCOPE, NO_STUDENT, "its fixed point is uniform over right answers", None, 0.0),
         claim(SPREAD, SCOPE, RELEASED, "its fixed point is uniform over right answers", None, 0.0),
         claim(ACCURACY, OVER_AOPD, SCOPE, "our composition", None, HIGHER),
@@ -74,7 +80,19 @@ CLAIMS: tuple[Claim, ...] = tuple(claim for strength in STRENGTHS for claim in _
 
 
 class Plan(DistillationPlan):
-    """Budgets of this reproduction."""
+    """Budgets of this reproduction, in countdown: most problems have many right answers there."""
+
+    source: Literal["arithmetic", "countdown"] = "countdown"
+    longest: int = 11
+    shown_samples: int = 2
+    shown_epochs: int = 2
+    teacher_samples: int = 4
+    teacher_epochs: int = 3
+    weak_problems: int = 2500
+    weak_epochs: int = 1
+    updates: int = 80
+    evaluations: int = 4
+    tuning_seeds: tuple[int, ...] = (100, 101)
 
     def stated(self) -> dict[str, Any]:
         """Seeds, margins and rules in words."""
@@ -82,10 +100,11 @@ class Plan(DistillationPlan):
             **super().stated(),
             "margins": {
                 "accuracy and pass@k": f"at least {HIGHER}, and the interval leaves 0 out",
-                SPREAD: "the interval leaves 0 out",
+                f"{SPREAD}, {DISTINCT}": "the interval leaves 0 out",
             },
             "rates of the ablations": "SCOPE's",
             SPREAD: "of the policy, over tokens of the answers to test problems of which every sampled answer is right",
+            DISTINCT: f"right answers of the {self.test_samples} sampled to a test problem, each counted once",
         }
 
 
