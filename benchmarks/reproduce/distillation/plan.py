@@ -32,6 +32,7 @@ class DistillationPlan(MathPlan):
     tasks_per_update: int = 32
     group_size: int = 8
     updates: int = 60
+    shown_samples: int = 2
     epochs: int = 1
     minibatches: int = 4
     evaluations: int = 6
@@ -40,9 +41,9 @@ class DistillationPlan(MathPlan):
     teacher_epochs: int = 3
     weak_problems: int = 8000
     weak_samples: int = 1
-    weak_epochs: int = 2
+    weak_epochs: int = 1
     seeds: tuple[int, ...] = tuple(range(300, 305))
-    tuning_seeds: tuple[int, ...] = (100,)
+    tuning_seeds: tuple[int, ...] = (100, 101)
     learning_rates: tuple[float, ...] = (1e-4, 3e-4)
 
     def student(self, strength: str) -> DistillationPlan:

@@ -90,10 +90,15 @@ class Experiment:
     def rates(self) -> dict[str, float]:
         """The learning rate of each method that is tuned: best on validation, over the tuning seeds.
 
+        Without tuning seeds there is one candidate, which is taken.
+
         Raises:
             InfrastructureError: Every run of a method failed.
         """
         tuned = [name for name, method in self.methods.items() if not method.tuned_as]
+        if not self.plan.tuning_seeds:
+            (rate,) = self.plan.learning_rates
+            return dict.fromkeys(tuned, rate)
         candidates = {f"{name}@{rate:g}": (name, rate) for name in tuned for rate in self.plan.learning_rates}
         cells = self.stage(
             "tuning",
