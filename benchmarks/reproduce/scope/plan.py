@@ -100,8 +100,8 @@ class Plan(DistillationPlan):
             "rates of the ablations": "SCOPE's",
             "before the plan": (
                 "on one strong start of seed 0, with the problems of validation: GRPO, OPD and SCOPE at 1e-4, 3e-4 and "
-                "1e-3 with 60 updates, and at 1e-4 with 120, two ablations among them; sizes of the weak start. No seed "
-                "above was run but to try the code"
+                "1e-3 with 60 updates, and at 1e-4 with 120, two ablations among them; sizes of the weak start. No "
+                "seed above was run but to try the code"
             ),
             SPREAD: "of the policy, over tokens of the answers to test problems of which every sampled answer is right",
             DISTINCT: f"right answers of the {self.test_samples} sampled to a test problem, each counted once",
