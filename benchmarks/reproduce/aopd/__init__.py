@@ -10,6 +10,7 @@ from functools import partial
 
 from fogline.benchmarks.reproduce import ReproduceConfig
 from fogline.benchmarks.reproduce.aopd.plan import (
+    ADAPTING,
     AOPD,
     BUCKET,
     CLAIMS,
@@ -57,7 +58,7 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
         on_progress=progress,
     )
     starts, cells, rates = run_students(plan, METHODS, RIVALS, config, progress)
-    begun, adapted, their_rates = adapt(plan.two_skills, METHODS, RIVALS, config, progress)
+    begun, adapted, their_rates = adapt(plan.two_skills, ADAPTING, RIVALS, config, progress)
     arms = (*arms_of([*starts, *begun]), *arms_of(recovered), *arms_of(cells), *arms_of(adapted))
     equal = claims_at_equal_rates(CLAIMS, RIVALS, (*STRENGTHS, SECOND), arms)
     return Findings(
