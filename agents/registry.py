@@ -67,12 +67,18 @@ SCRIPTED: Mapping[str, Mapping[str, str]] = {
         "countdown": "fogline.agents.scripted.countdown:CountdownAgent",
         "guess": "fogline.agents.scripted.math_reasoning:GuessAgent",
     },
+    "VisualTable-v0": {
+        "oracle": "fogline.agents.scripted.visual_table:OracleAgent",
+        "hallucinator": "fogline.agents.scripted.visual_table:HallucinatorAgent",
+        "guesser": "fogline.agents.scripted.visual_table:GuesserAgent",
+    },
 }
 """Agents of one environment."""
 
 _DATASETS: Mapping[str, str] = {
     "TrustSQL-v0": "fogline.envs.trust_sql.sources:load_tasks",
     "MathReasoning-v0": "fogline.envs.math_reasoning.sources:load_problems",
+    "VisualTable-v0": "fogline.simulators.tables.sources:load_tables",
 }
 _CHAT_MODEL = "fogline.core.chat:OpenAIChatModel"
 

@@ -10,6 +10,7 @@ _ENTRY_POINTS = {
     "SalesDialogue-v0": "fogline.envs.sales_dialogue.env:SalesDialogueEnv",
     "MerchantStrategy-v0": "fogline.envs.merchant_strategy.env:MerchantStrategyEnv",
     "MathReasoning-v0": "fogline.envs.math_reasoning.env:MathReasoningEnv",
+    "VisualTable-v0": "fogline.envs.visual_table.env:VisualTableEnv",
 }
 
 _VECTOR_ENTRY_POINTS = {

@@ -60,6 +60,12 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"tools": "calculator", "max_turns": 3, "difficulty": [2, 9], "paraphrase": True, "tool_error_weight": 0.1},
         {"prompt": "short", "difficulty": 1, "split": "test", "format_weight": 0.1},
     ],
+    "VisualTable-v0": [
+        {"level": [1, 4]},
+        {"observation": "symbols", "shortcut": 0.8, "gate": "hard", "form": "prefix", "split": "test"},
+        {"size": "tiny", "level": 3, "kinds": ["argmax"], "prompt": "short", "gate": "off"},
+        {"tables": "wikitablequestions", "observation": "symbols"},
+    ],
 }
 CASES = [(env_id, options) for env_id in ENV_IDS for options in OPTIONS.get(env_id, [{}])]
 SEEDS = (0, 7)

@@ -1,0 +1,93 @@
+"""Scripted players of VisualTable-v0: one who reads, one who points beside what it says, one who guesses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from fogline.agents.agent import SeatView
+from fogline.core.errors import ConfigurationError
+from fogline.envs.visual_table.answers import SEPARATOR
+from fogline.envs.visual_table.traces import written_trace
+from fogline.simulators.tables.records import Cell, Step, TableDataset, TableTask
+
+_GUESSED = (Step("calc", "sum", operands=("1", "1"), value="2"),)
+"""A step without an anchor, since the grammar wants one."""
+
+
+class _Knowing:
+    """Knows the data set that is handed to it, never what is hidden in the environment."""
+
+    name = "knowing"
+    batch_size: int | None = None
+
+    def __init__(self, dataset: TableDataset) -> None:
+        self._tasks = dataset.tasks
+
+    def act(self, views: Sequence[SeatView]) -> list[Any]:
+        """Answer each question.
+
+        Raises:
+            ConfigurationError: The data set has no such question.
+        """
+        return [self._answer(self._task(view.task_id)) for view in views]
+
+    def _task(self, task_id: str) -> TableTask:
+        if task_id not in self._tasks:
+            raise ConfigurationError(
+                f"the {self.name} has no task {task_id!r}: hand it the data set that the environment plays."
+            )
+        return self._tasks[task_id]
+
+    def _answer(self, task: TableTask) -> str:
+        raise NotImplementedError
+
+
+class OracleAgent(_Knowing):
+    """Writes the gold trace and the gold answer; of questions without a trace, the answer alone.
+
+    Args:
+        dataset: The data set that the environment plays.
+    """
+
+    name = "oracle"
+
+    def _answer(self, task: TableTask) -> str:
+        return written_trace(task.steps or _GUESSED, SEPARATOR.join(task.answers))
+
+
+class HallucinatorAgent(_Knowing):
+    """Answers rightly, and points a row beside what it says it read.
+
+    Args:
+        dataset: The data set that the environment plays.
+    """
+
+    name = "hallucinator"
+
+    def _answer(self, task: TableTask) -> str:
+        steps = [_shifted(step, task.table.height) for step in task.steps]
+        return written_trace(steps or _GUESSED, SEPARATOR.join(task.answers))
+
+
+class GuesserAgent(_Knowing):
+    """Points nowhere and answers what the first row holds, which shortcuts make right.
+
+    Args:
+        dataset: The data set that the environment plays.
+    """
+
+    name = "guesser"
+
+    def _answer(self, task: TableTask) -> str:
+        last = task.steps[-1].anchor if task.steps else None
+        column = last.column if isinstance(last, Cell) else 1
+        return written_trace(_GUESSED, task.table.text(Cell(1, column)))
+
+
+def _shifted(step: Step, height: int) -> Step:
+    """The step one row on; behind the last row comes the header."""
+    if not isinstance(step.anchor, Cell):
+        return step
+    return replace(step, anchor=Cell((step.anchor.row + 1) % (height + 1), step.anchor.column))

@@ -1,0 +1,1 @@
+"""Tables that can be drawn and asked about, cell by cell."""
