@@ -29,7 +29,9 @@ def run_students(
     rivals: Rivals,
     config: ReproduceConfig,
     progress: Progress,
+    *,
     more: Measure | None = None,
+    later: Mapping[str, Method] | None = None,
 ) -> tuple[list[CellResult], list[CellResult], dict[str, float]]:
     """The teacher, then for each strength warm starts, learning rates and arms.
 
@@ -48,7 +50,7 @@ def run_students(
         students = Experiment(
             plan.student(strength), methods, config, progress, place=strength, teacher=teacher, more=more
         )
-        begun, cells, rates = run_arms(students, rivals, strength)
+        begun, cells, rates = run_arms(students, rivals, strength, later)
         starts += begun
         arms += cells
         chosen |= rates
@@ -56,14 +58,15 @@ def run_students(
 
 
 def run_arms(
-    students: Experiment, rivals: Rivals, label: str
+    students: Experiment, rivals: Rivals, label: str, later: Mapping[str, Method] | None = None
 ) -> tuple[list[CellResult], list[CellResult], dict[str, float]]:
-    """Warm starts, learning rates, arms, and rivals at equal rates, all named after a label."""
+    """Warm starts, learning rates, arms, rivals at equal rates and what was added later, all named after a label."""
     seeds = students.plan.seeds
     starts = [cell for cell in students.warm_starts() if cell.seed in seeds]
     rates = students.rates()
     cells = students.arms(rates, dict.fromkeys(students.methods, seeds))
-    cells += students.controls(at_equal_rates(students.methods, rates, rivals), rates, seeds)
+    controls = {**at_equal_rates(students.methods, rates, rivals), **(later or {})}
+    cells += students.controls(controls, rates, seeds)
     named = {of(name, label): rate for name, rate in rates.items()}
     return _named(starts, label), _named(cells, label), named
 

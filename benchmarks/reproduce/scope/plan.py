@@ -19,6 +19,9 @@ DISTINCT = "distinct right answers"
 """Of the samples to a test problem, as they are written."""
 RIVALS = tuple((SCOPE, rival) for rival in (OPD, GRPO))
 
+SURPRISE = "surprise of the teacher"
+"""Median over wrong answers of its mean surprise, in nats a token."""
+
 _UNIFORM = {"student_weight": "uniform", "teacher_weight": "uniform"}
 METHODS: Mapping[str, Method] = {
     GRPO: Method("grpo", {"aggregation": "token-mean"}),
@@ -32,6 +35,16 @@ METHODS: Mapping[str, Method] = {
     OVER_AOPD: Method("scope", {"wrong_loss": "aopd"}, tuned_as=SCOPE),
 }
 """The student's weight reversed is what the released flags amount to; SCOPE over AOPD is our composition."""
+
+TEMPERATURES = (1.0, 5.0)
+TEMPERED = f"SCOPE, temperature {TEMPERATURES[1]:g}"
+AFTERWARDS: Mapping[str, Method] = {
+    TEMPERED: Method("scope", {"perplexity_temperature": TEMPERATURES[1]}, tuned_as=SCOPE)
+}
+"""Added when the planned arms had been seen, to find out why the teacher's weight does harm from a weak start."""
+BEGINNING = "teacher's weight before training"
+RESTS_ON = {temperature: f"share it rests on, temperature {temperature:g}" for temperature in TEMPERATURES}
+"""Effective number of wrong answers to a problem by those weights, as a share of all of them."""
 
 PAPER: Mapping[str, Any] = {
     "name": "SCOPE, arXiv 2604.10688",
@@ -77,6 +90,15 @@ def _of_strength(strength: str) -> tuple[Claim, ...]:
 
 
 CLAIMS: tuple[Claim, ...] = tuple(claim for strength in STRENGTHS for claim in _of_strength(strength))
+
+
+_AFTERWARDS = "added afterwards, see the notes"
+CLAIMS_AFTERWARDS: tuple[Claim, ...] = tuple(
+    claimed(metric, of(arm, strength), of(baseline, strength), "higher", _AFTERWARDS, margin=HIGHER)
+    for strength in STRENGTHS
+    for arm, baseline in ((TEMPERED, SCOPE), (TEMPERED, OPD), (NO_TEACHER, OPD))
+    for metric in (ACCURACY, PASS)
+)
 
 
 class Plan(DistillationPlan):
