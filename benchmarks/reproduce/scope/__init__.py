@@ -81,9 +81,9 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
         failures=(*failures_of(cells), *failures_of(begun)),
         notes=(
             f"'{TEMPERED}' and '{BEGINNING}' were added afterwards, to find out why the teacher's weight does harm "
-            "from a weak start: where the teacher finds most wrong answers very unlikely, weights at temperature 1 rest "
-            "on the few that it finds likelier, and what it dislikes most, which distillation has to push down, counts "
-            "for little. The paper's figure has surprises of 0.5 to 1.5 nats a token.",
+            "from a weak start: where the teacher finds most wrong answers very unlikely, weights at temperature 1 "
+            "rest on the few that it finds likelier, and what it dislikes most, which distillation has to push down, "
+            "counts for little. The paper's figure has surprises of 0.5 to 1.5 nats a token.",
             "The models have some 80,000 weights (the teacher more) and are trained from scratch: this is another "
             "world than the paper's. Problems are of countdown, since answers must differ where variety is to be kept.",
         ),

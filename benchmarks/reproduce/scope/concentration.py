@@ -12,15 +12,16 @@ from torch import Tensor
 from fogline.agents.policies.language import CausalLMPolicy
 from fogline.benchmarks.reproduce.cells import Cell
 from fogline.benchmarks.reproduce.distillation import open_teacher
+from fogline.benchmarks.reproduce.distillation.plan import DistillationPlan
 from fogline.benchmarks.reproduce.math_reasoning.warm_start import sampled_answers, warm_policy
-from fogline.benchmarks.reproduce.scope.plan import RESTS_ON, SURPRISE, TEMPERATURES, Plan
+from fogline.benchmarks.reproduce.scope.plan import RESTS_ON, SURPRISE, TEMPERATURES
 from fogline.trainers.batch import batch_of
 from fogline.trainers.scope import scope_weights
 from fogline.trainers.whole import scored_parts
 
 
 @torch.no_grad()
-def concentration(plan: Plan, warm: Path, teachers: Path, cell: Cell) -> Mapping[str, Any]:
+def concentration(plan: DistillationPlan, warm: Path, teachers: Path, cell: Cell) -> Mapping[str, Any]:
     """What the teacher thinks of a warm start's wrong answers, and what its weights leave of them.
 
     Args:
