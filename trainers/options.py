@@ -116,6 +116,16 @@ class RecipeOptions(BaseModel):
         weight_norm: Weights of a path add up to 1 (``sum``, the paper) or have mean 1 (``mean``, the release).
         wrong_loss: SCOPE corrects wrong rows by ``opd``, or by ``aopd``'s token loss: our composition, in no paper.
         drop_truncated: Whether SCOPE leaves out rows that a budget cut.
+        process_gate: PGPO's gate on what answer and form earn: the process score itself (``soft``), 1 from
+            ``process_threshold`` on (``hard``), or none (``off``), the ablation.
+        process_threshold: Of the hard gate.
+        answer_weight: w_a of a right answer.
+        format_weight: w_f of a reply of the grammar.
+        filter_on: What has to differ within a group that PGPO keeps: ``accuracy``, as in LSPO, or the gated ``reward``,
+            which differs in groups that are all right but read unequally well; ``none`` keeps every group and length.
+        length_low: Quantile up to which groups are short enough to be kept.
+        length_high: Quantile from which they are long enough.
+        length_top: Quantile beyond which they are too long.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -206,3 +216,11 @@ class RecipeOptions(BaseModel):
     weight_norm: Literal["sum", "mean"] = "sum"
     wrong_loss: Literal["opd", "aopd"] = "opd"
     drop_truncated: bool = False
+    process_gate: Literal["soft", "hard", "off"] = "soft"
+    process_threshold: float = Field(default=0.5, ge=0, le=1)
+    answer_weight: float = Field(default=0.9, ge=0, allow_inf_nan=False)
+    format_weight: float = Field(default=0.1, ge=0, allow_inf_nan=False)
+    filter_on: Literal["accuracy", "reward", "none"] = "accuracy"
+    length_low: float = Field(default=0.3, ge=0, le=1)
+    length_high: float = Field(default=0.65, ge=0, le=1)
+    length_top: float = Field(default=0.95, ge=0, le=1)

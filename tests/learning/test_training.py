@@ -112,7 +112,8 @@ def test_the_identity_is_learned_by_every_method(recipe: str, world: str, tmp_pa
         tmp_path,
         updates=30,
         group_size=32,
-        options={"discount": 0.0} if by_step else {},
+        # Four right guesses in a row are rare at first, and a filter on them would leave nothing to learn from.
+        options={"discount": 0.0} if by_step else {"filter_on": "none"} if recipe == "pgpo" else {},
         learning_rate=0.03,
     )
     assert rows[0]["train/reward"] < 2.4, "four guesses"

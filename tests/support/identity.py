@@ -29,6 +29,7 @@ class Identity(gymnasium.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
+        self.earned: list[float] = []
         self.task_id = str((options or {}).get("task_id", ""))
         self.left = self.length // 2 if self.task_id == "short" else self.length
         return self._next(), {"task_id": self.task_id}
@@ -37,10 +38,14 @@ class Identity(gymnasium.Env[Any, Any]):
         apart = np.abs(np.asarray(action, dtype=np.float64) - np.asarray(self.wanted, dtype=np.float64))
         reward = float(1.0 - apart.mean()) if isinstance(self.action_space, spaces.Box) else float((apart == 0).mean())
         self.left -= 1
+        self.earned.append(reward)
         over = self.left == 0
         info: dict[str, Any] = {"terms": {"right": reward}, "phase": "say"}
         if over:
-            info |= {"outcome": {"last": reward}, "metrics": {}}
+            done = sum(self.earned) / len(self.earned)
+            # What methods read that gate by the process: steps that were right, all of them right, always in form.
+            outcome = {"last": reward, "process": done, "correct": float(done == 1.0), "well_formed": 1.0}
+            info |= {"outcome": outcome, "metrics": {}}
         return self._next(), reward, over, False, info
 
     def _next(self) -> Any:

@@ -213,7 +213,7 @@ def episode(
         seed,
         tuple(made),
         status,
-        outcome={"schema": schema},
+        outcome={"schema": schema, "correct": schema, "well_formed": 1.0, "process": (seed % 5) / 4},
         metrics={"schema_end_turn": schema_end},
         failure=failure,
     )

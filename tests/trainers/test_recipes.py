@@ -61,7 +61,7 @@ def by_token(name: str, batch: Batch, *, drift: float = 0.0, **options: Any) -> 
 
 def test_the_table_has_every_method_with_all_that_it_reads() -> None:
     rows = {row["name"]: row for row in recipe_table()}
-    assert list(rows) == NAMES + DISTILLED
+    assert list(rows) == [*NAMES, *DISTILLED, "pgpo"]
     for name, row in rows.items():
         assert set(row) == {"name", "paper", "parts", "defaults"}
         assert row["paper"] and {"advantage", "terms", "gate", "select"} <= set(row["parts"])
@@ -120,6 +120,17 @@ def test_the_table_has_every_method_with_all_that_it_reads() -> None:
         ("duca", "aggregation", "token-mean"),
         ("gdpo", "epsilon", 1e-4),
         ("mt-grpo", "turn_weight", 1.0),
+        ("pgpo", "clip_low", 0.2),
+        ("pgpo", "clip_high", 0.28),
+        ("pgpo", "kl_coefficient", 0.0),
+        ("pgpo", "aggregation", "token-mean"),
+        ("pgpo", "process_gate", "soft"),
+        ("pgpo", "answer_weight", 0.9),
+        ("pgpo", "format_weight", 0.1),
+        ("pgpo", "filter_on", "accuracy"),
+        ("pgpo", "length_low", 0.3),
+        ("pgpo", "length_high", 0.65),
+        ("pgpo", "length_top", 0.95),
     ],
 )
 def test_defaults_are_those_of_the_papers(name: str, setting: str, value: object) -> None:

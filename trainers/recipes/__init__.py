@@ -15,6 +15,7 @@ from fogline.trainers.recipes.dynamo import DYNAMO
 from fogline.trainers.recipes.entry import Entry
 from fogline.trainers.recipes.group_relative import GROUP_RELATIVE
 from fogline.trainers.recipes.on_policy_distillation import ON_POLICY_DISTILLATION
+from fogline.trainers.recipes.pgpo import PROCESS_GATED
 from fogline.trainers.recipes.scope import SCOPE
 
 RECIPES: Mapping[str, Entry] = {
@@ -27,6 +28,7 @@ RECIPES: Mapping[str, Entry] = {
         *DYNAMO,
         *ON_POLICY_DISTILLATION,
         *SCOPE,
+        *PROCESS_GATED,
     )
 }
 

@@ -59,7 +59,7 @@ def test_tabfact(tmp_path: Path) -> None:
 def test_tabmwp(tmp_path: Path) -> None:
     problems = {
         "1": {"question": "How many?", "answer": "1,200", "table": "Day | Visits\nMon | 5\nTue | 7", "grade": 4},
-        "2": {"question": "Which?", "answer": "beads", "choices": ["beads", "pins"], "table": "beads | $1.50\npins | $2.00"},
+        "2": {"question": "Which?", "answer": "pins", "choices": ["beads", "pins"], "table": "beads | $1.5\npins | $2"},
     }  # fmt: skip
     put(tmp_path, "problems_dev.json", json.dumps(problems))
     first, second = load_folder(tmp_path)
