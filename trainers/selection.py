@@ -80,5 +80,5 @@ def length_aware_sampling(
     first = torch.full((groups.number,), torch.nan, dtype=torch.float64)
     first[groups.index[alive]] = mean[alive]
     lengths = first[~first.isnan()]
-    shortest, long, longest = torch.quantile(lengths, torch.tensor([low, high, top], dtype=torch.float64))
-    return alive & ((mean <= shortest) | ((long <= mean) & (mean <= longest)))
+    shortest, long, longest = (float(torch.quantile(lengths, level)) for level in (low, high, top))
+    return alive & ((mean <= shortest) | ((mean >= long) & (mean <= longest)))

@@ -100,7 +100,7 @@ def _unescaped(text: str) -> str:
 
 
 def _tabfact(folder: Path, file: Path) -> Iterator[TableTask]:
-    for name, entry in _json(file, dict).items():
+    for name, entry in _objects(file).items():
         statements, labels = _fields(file, name, entry, 2)
         if not isinstance(statements, list) or not isinstance(labels, list) or len(statements) != len(labels):
             raise DataError(f"{file}, {name!r}: expected as many labels as statements.")
@@ -122,7 +122,7 @@ def _asked(statement: str) -> str:
 
 
 def _tabmwp(folder: Path, file: Path) -> Iterator[TableTask]:
-    for name, problem in _json(file, dict).items():
+    for name, problem in _objects(file).items():
         for field in ("question", "answer", "table"):
             if not isinstance(problem, dict) or field not in problem:
                 raise DataError(f"{file}, problem {name!r}: no {field!r}.")
@@ -167,7 +167,7 @@ def _hitab(folder: Path, file: Path) -> Iterator[TableTask]:
 
 def _hierarchical(path: Path) -> Table:
     """A table whose columns have names over names: joined from the top down, and left headers as they stand."""
-    found = _json(path, dict)
+    found = _objects(path)
     texts = found.get("texts")
     top = found.get("top_header_rows_num", 1)
     if not isinstance(texts, list) or type(top) is not int or not 1 <= top < len(texts):
@@ -191,14 +191,14 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: it could not be read ({error}).") from error
 
 
-def _json(path: Path, kind: type) -> Mapping[str, Any]:
+def _objects(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(_text(path))
     except ValueError as error:
         raise DataError(f"{path}: it is no JSON ({error}).") from error
-    if not isinstance(found, kind):
+    if not isinstance(found, dict):
         raise DataError(f"{path}: expected an object by id, not {type(found).__name__}.")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _fields(path: Path, name: str, entry: Any, least: int) -> tuple[Any, Any]:

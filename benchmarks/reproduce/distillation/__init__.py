@@ -92,16 +92,13 @@ def claims_at_equal_rates(
         for name, rival in rivals
         if (control := of(_control(name, rival), label)) in run
     }
-    return [
-        claim.model_copy(
-            update={
-                "baseline": control,
-                "paper": claim.paper.model_copy(update={"source": f"{claim.paper.source}; at equal rates"}),
-            }
-        )
-        for claim in claims
-        if (control := controls.get((claim.arm, claim.baseline))) is not None
-    ]
+    again = []
+    for claim in claims:
+        baseline = controls.get((claim.arm, claim.baseline))
+        if baseline is not None:
+            paper = claim.paper.model_copy(update={"source": f"{claim.paper.source}; at equal rates"})
+            again.append(claim.model_copy(update={"baseline": baseline, "paper": paper}))
+    return again
 
 
 def open_teacher(plan: DistillationPlan, folder: Path) -> LocalTeacher:

@@ -50,7 +50,7 @@ def concentration(plan: DistillationPlan, warm: Path, teachers: Path, cell: Cell
 def effective_share(weights: Tensor, group: Tensor) -> float:
     """Mean over groups of the effective sample size of weights that sum to 1, as a share of how many there are."""
     shares = []
-    for number in group.unique():
+    for number in torch.unique(group):
         own = weights[group == number]
         if len(own) > 1:
             shares.append(float(1 / own.square().sum() / len(own)))
