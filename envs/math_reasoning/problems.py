@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from fogline.core.errors import ConfigurationError, check_choice
+from fogline.core.generation import MadeOnDemand, bucket, indices
 from fogline.envs.math_reasoning.arithmetic import draw_arithmetic
 from fogline.envs.math_reasoning.countdown import draw_countdown
 from fogline.envs.math_reasoning.draft import Draft
@@ -18,14 +17,6 @@ from fogline.envs.math_reasoning.records import MathDataset, MathTask
 from fogline.envs.math_reasoning.stories import draw_story
 
 LEVELS = range(1, 11)
-
-SPLITS: Mapping[str, tuple[int, ...]] = {
-    "train": tuple(range(8)),
-    "validation": (8,),
-    "test": (9,),
-    "all": tuple(range(10)),
-}
-"""Last digits of the problems of a split. The digit is decided by what a problem says, so splits share no problem."""
 
 MOST_TASKS_PER_LEVEL = 100_000
 
@@ -49,11 +40,9 @@ def generated(kind: str, levels: range, split: str, tasks_per_level: int) -> Mat
         tasks_per_level: How many of each level.
     """
     ids = tuple(
-        task_name(kind, level, index)
-        for level in levels
-        for index in itertools.islice(_indices(split), tasks_per_level)
+        task_name(kind, level, index) for level in levels for index in itertools.islice(indices(split), tasks_per_level)
     )
-    return MathDataset(kind, GeneratedTasks(ids))
+    return MathDataset(kind, MadeOnDemand(ids, make_task))
 
 
 def task_name(kind: str, level: int, index: int) -> str:
@@ -92,42 +81,3 @@ def make_task(task_id: str) -> MathTask:
                 draft.numbers,
             )
     raise RuntimeError(f"no problem for {task_id!r} in {_MOST_DRAWS} draws")
-
-
-def bucket(content: str) -> int:
-    """The digit, 0 to 9, that decides a problem's split."""
-    return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4], "big") % 10
-
-
-class GeneratedTasks(Mapping[str, MathTask]):
-    """Problems by id, each made once.
-
-    Args:
-        ids: Ids that exist.
-    """
-
-    def __init__(self, ids: tuple[str, ...]) -> None:
-        self._ids = dict.fromkeys(ids)
-        self._made: dict[str, MathTask] = {}
-
-    def __getitem__(self, task_id: str) -> MathTask:
-        task = self._made.get(task_id)
-        if task is None:
-            if task_id not in self._ids:
-                raise KeyError(task_id)
-            task = self._made[task_id] = make_task(task_id)
-        return task
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._ids)
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def __contains__(self, task_id: Any) -> bool:
-        return task_id in self._ids
-
-
-def _indices(split: str) -> Iterator[int]:
-    digits = SPLITS[split]
-    return (index for index in itertools.count() if index % 10 in digits)

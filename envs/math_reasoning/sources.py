@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fogline.core.errors import ConfigurationError, check_choice, missing_dependency, suggestion
+from fogline.core.generation import SPLITS, bucket
 from fogline.envs.math_reasoning.equivalence import needs_identities
 from fogline.envs.math_reasoning.files import BUNDLED, load_file
-from fogline.envs.math_reasoning.problems import GENERATED, LEVELS, MOST_TASKS_PER_LEVEL, SPLITS, bucket, generated
+from fogline.envs.math_reasoning.problems import GENERATED, LEVELS, MOST_TASKS_PER_LEVEL, generated
 from fogline.envs.math_reasoning.records import MathDataset
 
 NAMED = (*GENERATED, "gsm8k")

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 import numpy as np
 
 from fogline.core.errors import ConfigurationError, check_choice
+from fogline.core.generation import SPLITS, MadeOnDemand, bucket, indices
 from fogline.simulators.tables.questions import KINDS, QUESTIONS, draw_question
 from fogline.simulators.tables.records import Table, TableDataset, TableTask
 from fogline.simulators.tables.worlds import TableWorld, draw_table
 
 LEVELS = range(1, 5)
-SPLITS: Mapping[str, tuple[int, ...]] = {
-    "train": tuple(range(8)),
-    "validation": (8,),
-    "test": (9,),
-    "all": tuple(range(10)),
-}
-"""Last digits of the tables of a split. The digit is decided by what a table holds, so splits share no table."""
 MOST_TASKS_PER_LEVEL = 100_000
 
 _ID = re.compile(r"table-(?P<level>[0-9])-(?P<index>[0-9]{4,6})")
@@ -79,9 +72,9 @@ def generated(settings: Settings, levels: Sequence[int], split: str, tasks_per_l
             f"{max(settings.world.columns[1], 3)}), or levels below {LEVELS[-1]}."
         )
     ids = tuple(
-        task_name(level, index) for level in levels for index in itertools.islice(_indices(split), tasks_per_level)
+        task_name(level, index) for level in levels for index in itertools.islice(indices(split), tasks_per_level)
     )
-    return TableDataset("synthetic", GeneratedTables(settings, ids))
+    return TableDataset("synthetic", MadeOnDemand(ids, partial(make_task, settings)))
 
 
 def task_name(level: int, index: int) -> str:
@@ -102,7 +95,7 @@ def make_task(settings: Settings, task_id: str) -> TableTask:
     rng = np.random.default_rng([level, index])
     for _ in range(_MOST_DRAWS):
         table, question = draw_question(rng, draw_table(rng, settings.world), level, settings.kinds, settings.shortcut)
-        if bucket(table) == index % 10:
+        if bucket(content_of(table)) == index % 10:
             return TableTask(
                 task_id,
                 table,
@@ -117,43 +110,6 @@ def make_task(settings: Settings, task_id: str) -> TableTask:
     raise RuntimeError(f"no table for {task_id!r} in {_MOST_DRAWS} draws")
 
 
-def bucket(table: Table) -> int:
-    """The digit, 0 to 9, that decides a table's split: of what it holds, whatever the order of its rows."""
-    content = repr((table.header, sorted(table.rows)))
-    return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4], "big") % 10
-
-
-class GeneratedTables(Mapping[str, TableTask]):
-    """Questions by id, each made once.
-
-    Args:
-        settings: What they are drawn from.
-        ids: Ids that exist.
-    """
-
-    def __init__(self, settings: Settings, ids: tuple[str, ...]) -> None:
-        self._settings = settings
-        self._ids = dict.fromkeys(ids)
-        self._made: dict[str, TableTask] = {}
-
-    def __getitem__(self, task_id: str) -> TableTask:
-        task = self._made.get(task_id)
-        if task is None:
-            if task_id not in self._ids:
-                raise KeyError(task_id)
-            task = self._made[task_id] = make_task(self._settings, task_id)
-        return task
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._ids)
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def __contains__(self, task_id: Any) -> bool:
-        return task_id in self._ids
-
-
-def _indices(split: str) -> Iterator[int]:
-    digits = SPLITS[split]
-    return (index for index in itertools.count() if index % 10 in digits)
+def content_of(table: Table) -> str:
+    """What decides a table's split: what it holds, whatever the order of its rows."""
+    return repr((table.header, sorted(table.rows)))

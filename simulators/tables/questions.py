@@ -118,32 +118,25 @@ def _value(rng: np.random.Generator, table: Table) -> Question:
 
 def _sum(rng: np.random.Generator, table: Table) -> Question:
     column, first, second = _two(rng, table)
-    steps, one, other = _both(table, first, second, column)
-    answer = str(int(one) + int(other))
     name, a, b = table.header[column - 1], table.rows[first - 1][0], table.rows[second - 1][0]
-    return Question(
-        "sum",
-        f"How many {name} do {a} and {b} have together?",
-        f"{name} of {a} plus {b}",
-        answer,
-        (*steps, _calculated("sum", (one, other), answer)),
-    )
+    text, short = f"How many {name} do {a} and {b} have together?", f"{name} of {a} plus {b}"
+    return _arithmetic(table, "sum", (first, second, column), text, short)
 
 
 def _difference(rng: np.random.Generator, table: Table) -> Question:
     column, first, second = _two(rng, table)
     if int(table.rows[first - 1][column - 1]) < int(table.rows[second - 1][column - 1]):
         first, second = second, first
-    steps, one, other = _both(table, first, second, column)
-    answer = str(int(one) - int(other))
     name, a, b = table.header[column - 1], table.rows[first - 1][0], table.rows[second - 1][0]
-    return Question(
-        "difference",
-        f"How many more {name} does {a} have than {b}?",
-        f"{name} of {a} minus {b}",
-        answer,
-        (*steps, _calculated("difference", (one, other), answer)),
-    )
+    text, short = f"How many more {name} does {a} have than {b}?", f"{name} of {a} minus {b}"
+    return _arithmetic(table, "difference", (first, second, column), text, short)
+
+
+def _arithmetic(table: Table, kind: str, places: tuple[int, int, int], text: str, short: str) -> Question:
+    """Sum or difference of a column of two rows."""
+    steps, one, other = _both(table, *places)
+    answer = str(int(one) + int(other) if kind == "sum" else int(one) - int(other))
+    return Question(kind, text, short, answer, (*steps, _calculated(kind, (one, other), answer)))
 
 
 def _compare(rng: np.random.Generator, table: Table) -> Question:

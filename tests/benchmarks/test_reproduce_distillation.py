@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 import pytest
+import torch
 from micro_arithmetic import MICRO
 
 from fogline.benchmarks.reproduce import ReproduceConfig, aopd, scope
@@ -28,6 +29,7 @@ from fogline.benchmarks.reproduce.math_reasoning.warm_start import WARM, sampled
 from fogline.benchmarks.reproduce.results import Arm, Published, claimed
 from fogline.benchmarks.reproduce.scope import plan as of_scope
 from fogline.benchmarks.reproduce.scope import variety
+from fogline.benchmarks.reproduce.scope.concentration import concentration, effective_share
 from fogline.benchmarks.reproduce.trust_sql import plan as of_trust_sql
 from fogline.trainers.recipes import make_recipe
 from fogline.trainers.teachers import LocalTeacher, check_teacher
@@ -48,8 +50,10 @@ def test_quick_and_full_differ_in_budget_only(module: Any) -> None:
     assert len(module.FULL.seeds) >= 5
     assert not set(module.FULL.seeds) & set(module.FULL.tuning_seeds)
     adapted = {of(name, of_aopd.SECOND) for name in (WARM, *of_aopd.METHODS)}
-    named = {*both(tuple(module.METHODS)), *of_aopd.RECOVERY.values(), *adapted}
-    assert {claim.arm for claim in module.CLAIMS} | {claim.baseline for claim in module.CLAIMS} <= named
+    later = getattr(module, "AFTERWARDS", {})
+    named = {*both((*module.METHODS, *later)), *of_aopd.RECOVERY.values(), *adapted}
+    claims = (*module.CLAIMS, *getattr(module, "CLAIMS_AFTERWARDS", ()))
+    assert {claim.arm for claim in claims} | {claim.baseline for claim in claims} <= named
     assert set(both(("x",))) == {f"x, {strength}" for strength in STRENGTHS}
 
 
@@ -144,6 +148,19 @@ def test_variety_counts_each_right_answer_once(teacher_folder: Path) -> None:
     groups = sampled_answers(policy, plan, "train")
     expected = [len({answer.turns[0].action for answer in group if answer.outcome["correct"]}) for group in groups]
     assert found[of_scope.DISTINCT] == fmean(expected)
+
+
+def test_what_weights_rest_on_is_their_effective_number() -> None:
+    group = torch.tensor([0, 0, 0, 0, 1, 1, 2])
+    weights = torch.tensor([0.25, 0.25, 0.25, 0.25, 1.0, 0.0, 1.0])
+    assert effective_share(weights, group) == pytest.approx((1.0 + 0.5) / 2), "a single answer has nothing to share"
+
+
+def test_the_weights_of_a_start_rest_on_more_at_a_higher_temperature(teacher_folder: Path, warm_folder: Path) -> None:
+    found = concentration(PLAN, warm_folder, teacher_folder, Cell(of_scope.BEGINNING, 0))["metrics"]
+    assert found[of_scope.SURPRISE] > 0
+    flat, flatter = (found[of_scope.RESTS_ON[temperature]] for temperature in of_scope.TEMPERATURES)
+    assert 0 < flat <= flatter <= 1
 
 
 def test_two_skills_are_learned_from_one_tokenizer_and_both_measured(tmp_path: Path) -> None:

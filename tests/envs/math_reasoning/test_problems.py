@@ -8,8 +8,9 @@ from statistics import mean
 import pytest
 
 from fogline.core.errors import ConfigurationError
+from fogline.core.generation import bucket
 from fogline.envs.math_reasoning.arithmetic import GRADES
-from fogline.envs.math_reasoning.problems import LEVELS, bucket, make_task, task_name
+from fogline.envs.math_reasoning.problems import LEVELS, make_task, task_name
 from fogline.envs.math_reasoning.records import MathTask
 from fogline.envs.math_reasoning.sources import load_problems
 from fogline.envs.math_reasoning.stories import FAMILIES

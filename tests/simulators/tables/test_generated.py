@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fogline.core.errors import ConfigurationError, DataError
-from fogline.simulators.tables.generated import LEVELS, Settings, bucket, make_task, task_name
+from fogline.core.generation import bucket
+from fogline.simulators.tables.generated import LEVELS, Settings, content_of, make_task, task_name
 from fogline.simulators.tables.questions import ENTAILED, KINDS, QUESTIONS, REFUTED
 from fogline.simulators.tables.records import Cell, Table, TableTask
 from fogline.simulators.tables.sources import TINY, load_tables
@@ -59,7 +60,7 @@ def test_a_task_is_made_from_its_id_alone_and_no_table_is_in_two_splits() -> Non
         assert task == make_task(settings, task.task_id)
     assert task_name(3, 7) in load_tables(tasks_per_level=20).tasks
     held = [
-        {bucket(task.table) for task in load_tables(size="tiny", split=split, tasks_per_level=40)}
+        {bucket(content_of(task.table)) for task in load_tables(size="tiny", split=split, tasks_per_level=40)}
         for split in ("train", "validation", "test")
     ]
     assert held[1] == {8} and held[2] == {9} and held[0] <= set(range(8))
