@@ -76,13 +76,13 @@ class Narrator:
         self._out = console()
         self._silent = silent
         self._colours: dict[str, str] = {}
-        self._render: Callable[[Any], str] = str
+        self._render: Callable[[Any], str] = _in_words
 
     def begin(self, view: SeatView) -> None:
         """Print the header and the first observation; a human is shown it by the agent."""
         if self._silent:
             return
-        self._render = view.render or str
+        self._render = view.render or _in_words
         seed = self._config.seed
         task = f", task {view.task_id}" if view.task_id else ""
         self._rule(f"{view.env_id}{task}, seed {seed}", "bold")
@@ -108,7 +108,7 @@ class Narrator:
     def end(self, episode: Episode) -> None:
         """Print how it ended."""
         self._rule(f"{episode.status} after {len(episode.turns)} turns", "bold")
-        last = str(episode.final_observation)
+        last = _in_words(episode.final_observation)
         # Of several seats each has seen its own end.
         if episode.final_observation is not None and last and len(episode.seats) == 1:
             self._text(last)
@@ -150,6 +150,15 @@ def _with_clean_screen(config: PlayConfig) -> PlayConfig:
     if config.agent != "human":
         return config
     return config.model_copy(update={"agent_options": {"write": CleanWriter(), **config.agent_options}})
+
+
+def _in_words(observation: Any) -> str:
+    """An observation as text; of pictures the shape."""
+    if isinstance(observation, Mapping):
+        return "\n".join(f"{name}: {_in_words(value)}" for name, value in observation.items())
+    if getattr(observation, "ndim", 0) > 1:
+        return f"{list(observation.shape)} {observation.dtype}"
+    return str(observation)
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

@@ -85,3 +85,9 @@ def test_bad_usage_is_status_2(invoke: Invoke) -> None:
         result = invoke(*words)
         assert result.exit_code == 2, result.output
         assert message in result.stderr
+
+
+def test_of_a_picture_the_shape_is_told(invoke: Invoke) -> None:
+    shown = invoke("play", "VisualTable-v0", "--agent", "oracle", "--set", "size=tiny").output
+    assert "image: [64, 48, 3] uint8" in shown and "question: " in shown
+    assert "255, 255" not in shown
