@@ -114,7 +114,7 @@ class TwoSkillsPlan(DistillationPlan):
     specialist_epochs: int = 1
     tasks_per_update: int = 16
     minibatches: int = 2
-    updates: int = 24
+    updates: int = 16
     test_problems: int = 50
     test_samples: int = 4
     evaluations: int = 2
