@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 REPRODUCTIONS: Mapping[str, str] = {
     "aopd": "fogline.benchmarks.reproduce.aopd:reproduce",
+    "aopd-retention": "fogline.benchmarks.reproduce.aopd_retention:reproduce",
     "dgpo": "fogline.benchmarks.reproduce.dgpo:reproduce",
     "duca": "fogline.benchmarks.reproduce.duca:reproduce",
     "duca-text": "fogline.benchmarks.reproduce.duca.text:reproduce",

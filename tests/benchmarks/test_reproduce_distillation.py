@@ -10,10 +10,11 @@ import pytest
 import torch
 from micro_arithmetic import MICRO
 
-from fogline.benchmarks.reproduce import ReproduceConfig, aopd, scope
+from fogline.benchmarks.reproduce import ReproduceConfig, aopd, aopd_retention, scope
 from fogline.benchmarks.reproduce.aopd import plan as of_aopd
 from fogline.benchmarks.reproduce.aopd.recovery import recover
-from fogline.benchmarks.reproduce.aopd.two_skills import begin_with_two, calculated, first_skill, specialist
+from fogline.benchmarks.reproduce.aopd_retention import plan as of_retention
+from fogline.benchmarks.reproduce.aopd_retention.two_skills import begin_with_two, calculated, first_skill, specialist
 from fogline.benchmarks.reproduce.cells import Cell
 from fogline.benchmarks.reproduce.distillation import (
     TEACHER_SEED,
@@ -44,14 +45,13 @@ def teacher_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("module", [of_aopd, of_scope])
+@pytest.mark.parametrize("module", [of_aopd, of_scope, of_retention])
 def test_quick_and_full_differ_in_budget_only(module: Any) -> None:
     assert type(module.QUICK) is type(module.FULL)
     assert len(module.FULL.seeds) >= 5
     assert not set(module.FULL.seeds) & set(module.FULL.tuning_seeds)
-    adapted = {of(name, of_aopd.SECOND) for name in (WARM, *of_aopd.METHODS)}
     later = getattr(module, "AFTERWARDS", {})
-    named = {*both((*module.METHODS, *later)), *of_aopd.RECOVERY.values(), *adapted}
+    named = {*both((*module.METHODS, *later)), *of_aopd.RECOVERY.values(), WARM, *of_retention.METHODS}
     claims = (*module.CLAIMS, *getattr(module, "CLAIMS_AFTERWARDS", ()))
     assert {claim.arm for claim in claims} | {claim.baseline for claim in claims} <= named
     assert set(both(("x",))) == {f"x, {strength}" for strength in STRENGTHS}
@@ -165,16 +165,16 @@ def test_the_weights_of_a_start_rest_on_more_at_a_higher_temperature(teacher_fol
 
 def test_two_skills_are_learned_from_one_tokenizer_and_both_measured(tmp_path: Path) -> None:
     small = {"sft_databases": 3, "sft_copies": 1, "test_databases": 1, "test_questions": 2, "max_turns": 3}
-    plan = of_aopd.TwoSkillsPlan(
+    plan = of_retention.Plan(
         **{**MICRO, "levels": (4, 4), "shown_problems": 4, "specialist_problems": 12},
         first=of_trust_sql.QUICK.model_copy(update=small),
     )
     taught = specialist(plan, tmp_path / "specialist", Cell(WARM, TEACHER_SEED))["metrics"]
     begun = begin_with_two(tmp_path / "specialist", plan, tmp_path, Cell(WARM, 0))["metrics"]
-    assert set(begun) - set(taught) == {of_aopd.FIRST}
+    assert set(begun) - set(taught) == {of_retention.FIRST}
     student, teacher = warm_policy(plan, tmp_path, 0), open_teacher(plan, tmp_path / "specialist")
     assert student.tokenizer.get_vocab() == teacher.model.tokenizer.get_vocab()  # type: ignore[attr-defined]
-    assert first_skill(student, plan, "test") == {of_aopd.FIRST: begun[of_aopd.FIRST]}
+    assert first_skill(student, plan, "test") == {of_retention.FIRST: begun[of_retention.FIRST]}
     with_calls = [episode for episode in calculated(plan, 3) if len(episode.turns) == 2]
     assert len(with_calls) == 3 and {episode.reward for episode in with_calls} == {1.0}
 
@@ -186,9 +186,9 @@ def test_the_spread_where_all_are_right_is_an_entropy(warm_folder: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["aopd", "scope"])
+@pytest.mark.parametrize("name", ["aopd", "aopd-retention", "scope"])
 def test_the_quick_form_runs_whole_and_resumes(name: str, tmp_path: Path) -> None:
-    module = {"aopd": aopd, "scope": scope}[name]
+    module = {"aopd": aopd, "aopd-retention": aopd_retention, "scope": scope}[name]
     config = ReproduceConfig(name=name, quick=True, runs=str(tmp_path))
     first = module.reproduce(config, lambda *_: None)
     assert not first.failures

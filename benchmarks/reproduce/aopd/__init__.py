@@ -10,7 +10,6 @@ from functools import partial
 
 from fogline.benchmarks.reproduce import ReproduceConfig
 from fogline.benchmarks.reproduce.aopd.plan import (
-    ADAPTING,
     AOPD,
     BUCKET,
     CLAIMS,
@@ -23,10 +22,8 @@ from fogline.benchmarks.reproduce.aopd.plan import (
     QUICK,
     RECOVERY,
     RIVALS,
-    SECOND,
 )
 from fogline.benchmarks.reproduce.aopd.recovery import recover
-from fogline.benchmarks.reproduce.aopd.two_skills import adapt
 from fogline.benchmarks.reproduce.cells import Cell, Progress, run_cells
 from fogline.benchmarks.reproduce.distillation import both, claims_at_equal_rates, run_students
 from fogline.benchmarks.reproduce.distillation.plan import STRENGTHS
@@ -46,8 +43,7 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
     """
     plan = QUICK if config.quick else FULL
     if config.seeds:
-        skills = plan.two_skills.model_copy(update={"seeds": config.seeds})
-        plan = plan.model_copy(update={"seeds": config.seeds, "two_skills": skills})
+        plan = plan.model_copy(update={"seeds": config.seeds})
     recovered = run_cells(
         [Cell(name, seed) for name in RECOVERY.values() for seed in plan.recovery_seeds],
         partial(recover, plan),
@@ -58,9 +54,8 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
         on_progress=progress,
     )
     starts, cells, rates = run_students(plan, METHODS, RIVALS, config, progress)
-    begun, adapted, their_rates = adapt(plan.two_skills, ADAPTING, RIVALS, config, progress)
-    arms = (*arms_of([*starts, *begun]), *arms_of(recovered), *arms_of(cells), *arms_of(adapted))
-    equal = claims_at_equal_rates(CLAIMS, RIVALS, (*STRENGTHS, SECOND), arms)
+    arms = (*arms_of(starts), *arms_of(recovered), *arms_of(cells))
+    equal = claims_at_equal_rates(CLAIMS, RIVALS, STRENGTHS, arms)
     return Findings(
         system="aopd",
         claim=(
@@ -69,18 +64,18 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
         ),
         paper=dict(PAPER),
         config={"quick": config.quick, **plan.model_dump(mode="json")},
-        plan={"arms": described(METHODS), "rates_chosen": rates | their_rates, **plan.stated()},
+        plan={"arms": described(METHODS), "rates_chosen": rates, **plan.stated()},
         arms=arms,
         comparisons=judge(arms, (*CLAIMS, *equal)),
-        curves=curves_of([*cells, *adapted], (ACCURACY, ENTROPY, IMITATED)),
+        curves=curves_of(cells, (ACCURACY, ENTROPY, IMITATED)),
         plots=(
             Plot(name="accuracy", title="Sampled accuracy on unseen problems", metric=ACCURACY, y_label="share",
                  arms=_SHOWN),
             Plot(name="entropy", title="Entropy during training", metric=ENTROPY, y_label="nats a token", arms=_SHOWN),
         ),
-        failures=(*failures_of(recovered), *failures_of(cells), *failures_of(adapted)),
+        failures=(*failures_of(recovered), *failures_of(cells)),
         notes=(
             "The models have some 80,000 weights (the teacher more) and are trained from scratch: this is another "
-            "world than the paper's.",
+            "world than the paper's. What is left of an earlier skill is another reproduction, aopd-retention.",
         ),
     )  # fmt: skip

@@ -19,9 +19,9 @@ from fogline.agents.policies.tiny import episode_texts, fit_tokenizer, tiny_caus
 from fogline.agents.rollout import Assignment
 from fogline.agents.scripted.math_reasoning import CalculatorAgent
 from fogline.benchmarks.reproduce import ReproduceConfig
-from fogline.benchmarks.reproduce.aopd.plan import FIRST, SECOND, SPECIALIST, TwoSkillsPlan
+from fogline.benchmarks.reproduce.aopd_retention.plan import FIRST, SPECIALIST, Plan
 from fogline.benchmarks.reproduce.cells import Cell, CellResult, Progress
-from fogline.benchmarks.reproduce.distillation import TEACHER_SEED, Rivals, open_teacher, run_arms
+from fogline.benchmarks.reproduce.distillation import TEACHER_SEED, open_teacher
 from fogline.benchmarks.reproduce.math_reasoning import Experiment
 from fogline.benchmarks.reproduce.math_reasoning.plan import Method
 from fogline.benchmarks.reproduce.math_reasoning.warm_start import measured, model_folder, warm_policy
@@ -39,34 +39,35 @@ _SHARE = 0.25
 
 
 def adapt(
-    plan: TwoSkillsPlan, methods: Mapping[str, Method], rivals: Rivals, config: ReproduceConfig, progress: Progress
+    plan: Plan, methods: Mapping[str, Method], config: ReproduceConfig, progress: Progress
 ) -> tuple[list[CellResult], list[CellResult], dict[str, float]]:
-    """The specialist who teaches, then warm starts, learning rates and arms.
+    """The specialist who teaches, then warm starts and arms.
 
     Returns:
-        Starts (the specialist's among them), arms, and the rates that were chosen.
+        Starts (the specialist's among them), arms, and their learning rates.
 
     Raises:
-        InfrastructureError: A warm start or every tuning run of a method failed: nothing can follow.
+        InfrastructureError: A warm start failed: nothing can follow.
     """
     above = Experiment(plan, {}, config, progress, place=SPECIALIST, begin=specialist)
-    teachers = [replace(cell, arm=SPECIALIST) for cell in above.warm_starts((TEACHER_SEED,))]
+    starts = [replace(cell, arm=SPECIALIST) for cell in above.warm_starts((TEACHER_SEED,))]
     folder = above.folder / "warm"
     students = Experiment(
         plan,
         methods,
         config,
         progress,
-        place=SECOND.replace(" ", "-"),
+        place="students",
         teacher=partial(open_teacher, plan, folder),
         more=first_skill,
         begin=partial(begin_with_two, folder),
     )
-    starts, arms, rates = run_arms(students, rivals, SECOND)
-    return [*teachers, *starts], arms, rates
+    starts += students.warm_starts()
+    rates = students.rates()
+    return starts, students.arms(rates, dict.fromkeys(methods, plan.seeds)), rates
 
 
-def specialist(plan: TwoSkillsPlan, folder: Path, cell: Cell) -> Mapping[str, Any]:
+def specialist(plan: Plan, folder: Path, cell: Cell) -> Mapping[str, Any]:
     """Who knows the calculator alone; everybody has its tokenizer, which is fitted to both skills."""
     shown, _, complaint = demonstrated(plan.first, HIDDEN, cell.seed)
     calls = calculated(plan, plan.specialist_problems)
@@ -77,7 +78,7 @@ def specialist(plan: TwoSkillsPlan, folder: Path, cell: Cell) -> Mapping[str, An
     return {"metrics": measured(policy, plan, "test")}
 
 
-def begin_with_two(teachers: Path, plan: TwoSkillsPlan, folder: Path, cell: Cell) -> Mapping[str, Any]:
+def begin_with_two(teachers: Path, plan: Plan, folder: Path, cell: Cell) -> Mapping[str, Any]:
     """A student: many demonstrations of the first skill, a few of the second."""
     _, lessons, _ = demonstrated(plan.first, HIDDEN, cell.seed)
     tokenizer = warm_policy(plan, teachers, TEACHER_SEED).tokenizer
@@ -86,7 +87,7 @@ def begin_with_two(teachers: Path, plan: TwoSkillsPlan, folder: Path, cell: Cell
     return {"metrics": {**measured(policy, plan, "test"), **first_skill(policy, plan, "test")}}
 
 
-def calculated(plan: TwoSkillsPlan, per_level: int) -> list[Episode]:
+def calculated(plan: Plan, per_level: int) -> list[Episode]:
     """Demonstrations of the calculator."""
     dataset = plan.dataset("train", per_level)
     wanted = [Assignment(task, 0) for task in dataset.tasks]
@@ -100,7 +101,7 @@ def first_skill(policy: CausalLMPolicy, plan: Any, split: str) -> Mapping[str, f
     return {FIRST: found["ex"]}
 
 
-def _learned(plan: TwoSkillsPlan, tokenizer: Any, shown: Sequence[Episode], epochs: int, seed: int) -> CausalLMPolicy:
+def _learned(plan: Plan, tokenizer: Any, shown: Sequence[Episode], epochs: int, seed: int) -> CausalLMPolicy:
     first = plan.first
     model = tiny_causal_lm(tokenizer, context=first.max_context, seed=seed)
     policy = CausalLMPolicy(model, tokenizer, max_new_tokens=plan.longest, rules=False)
