@@ -50,6 +50,7 @@ CLAIMS: tuple[Claim, ...] = (*_GAINED, *_KEPT_BY)
 
 
 _SPECIALIST = ("specialist_problems", "specialist_epochs")
+_NOT_HERE = (*STRENGTHS, "at equal rates")
 
 
 class Plan(DistillationPlan):
@@ -85,7 +86,7 @@ class Plan(DistillationPlan):
         """Seeds, rules and budgets in words."""
         first = self.first
         return {
-            **{name: words for name, words in super().stated().items() if name not in STRENGTHS},
+            **{name: words for name, words in super().stated().items() if name not in _NOT_HERE},
             "world": (
                 f"TrustSQL-v0 in {first.sft_databases} pocket databases, then MathReasoning-v0 with its calculator, "
                 f"arithmetic of levels {self.levels[0]} to {self.levels[1]}; a model of 3 layers and width 96 that saw "
