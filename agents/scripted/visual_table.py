@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,10 +17,10 @@ _GUESSED = (Step("calc", "sum", operands=("1", "1"), value="2"),)
 """A step without an anchor, since the grammar wants one."""
 
 
-class _Knowing:
+class _Knowing(ABC):
     """Knows the data set that is handed to it, never what is hidden in the environment."""
 
-    name = "knowing"
+    name: str
     batch_size: int | None = None
 
     def __init__(self, dataset: TableDataset) -> None:
@@ -40,8 +41,9 @@ class _Knowing:
             )
         return self._tasks[task_id]
 
+    @abstractmethod
     def _answer(self, task: TableTask) -> str:
-        raise NotImplementedError
+        """The reply to a question."""
 
 
 class OracleAgent(_Knowing):

@@ -101,7 +101,7 @@ def _unescaped(text: str) -> str:
 
 def _tabfact(folder: Path, file: Path) -> Iterator[TableTask]:
     for name, entry in _objects(file).items():
-        statements, labels = _fields(file, name, entry, 2)
+        statements, labels = _fields(file, name, entry)
         if not isinstance(statements, list) or not isinstance(labels, list) or len(statements) != len(labels):
             raise DataError(f"{file}, {name!r}: expected as many labels as statements.")
         path = folder / "all_csv" / name
@@ -201,8 +201,8 @@ def _objects(path: Path) -> dict[str, Any]:
     return found
 
 
-def _fields(path: Path, name: str, entry: Any, least: int) -> tuple[Any, Any]:
-    if not isinstance(entry, list) or len(entry) < least:
+def _fields(path: Path, name: str, entry: Any) -> tuple[Any, Any]:
+    if not isinstance(entry, list) or len(entry) < 2:
         raise DataError(f"{path}, {name!r}: expected a list of statements, labels and caption.")
     return entry[0], entry[1]
 

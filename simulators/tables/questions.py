@@ -140,31 +140,24 @@ def _arithmetic(table: Table, kind: str, places: tuple[int, int, int], text: str
 
 
 def _compare(rng: np.random.Generator, table: Table) -> Question:
-    column, first, second = _two(rng, table)
-    steps, one, other = _both(table, first, second, column)
-    greater = int(one) > int(other)
-    name, a, b = table.header[column - 1], table.rows[first - 1][0], table.rows[second - 1][0]
-    return Question(
-        "compare",
-        f"Which has more {name}, {a} or {b}?",
-        f"more {name} {a} or {b}",
-        a if greater else b,
-        (*steps, _calculated("greater", (one, other), str(greater).lower())),
-    )
+    steps, holds, (name, a, b) = _greater(rng, table)
+    text, short = f"Which has more {name}, {a} or {b}?", f"more {name} {a} or {b}"
+    return Question("compare", text, short, a if holds else b, steps)
 
 
 def _verify(rng: np.random.Generator, table: Table) -> Question:
+    steps, holds, (name, a, b) = _greater(rng, table)
+    text = f'Is this statement entailed or refuted? "{a} has more {name} than {b}."'
+    return Question("verify", text, f"claim {name} of {a} over {b}", ENTAILED if holds else REFUTED, steps)
+
+
+def _greater(rng: np.random.Generator, table: Table) -> tuple[tuple[Step, ...], bool, tuple[str, str, str]]:
+    """Steps that compare a column of two rows, whether the first has more, and the names of the three."""
     column, first, second = _two(rng, table)
     steps, one, other = _both(table, first, second, column)
     holds = int(one) > int(other)
-    name, a, b = table.header[column - 1], table.rows[first - 1][0], table.rows[second - 1][0]
-    return Question(
-        "verify",
-        f'Is this statement entailed or refuted? "{a} has more {name} than {b}."',
-        f"claim {name} of {a} over {b}",
-        ENTAILED if holds else REFUTED,
-        (*steps, _calculated("greater", (one, other), str(holds).lower())),
-    )
+    names = table.header[column - 1], table.rows[first - 1][0], table.rows[second - 1][0]
+    return (*steps, _calculated("greater", (one, other), str(holds).lower())), holds, names
 
 
 def _scan(table: Table, column: int) -> list[Step]:

@@ -99,7 +99,6 @@ def test_rows_and_anchors_that_move_together_score_the_same() -> None:
 
         steps = [follow(step) for step in task.steps]
         assert check(table, steps, steps) == check(task.table, task.steps, task.steps)
-        assert check(table, task.steps[1:], steps).score <= 1
 
 
 def test_anchors_in_pixels_score_like_cells() -> None:
