@@ -125,7 +125,8 @@ def check_transcripts(stored: list[Any]) -> None:
         assert all("Customer: " in text for text in (*shown, episode.final_observation))
         assert all(isinstance(turn.action, str) and turn.action for turn in episode.turns)
         assert episode.usage.model_calls >= len(episode.turns) + 1
-        assert episode.usage.prompt_tokens > episode.usage.completion_tokens > 0
+        assert episode.usage.prompt_tokens > 0
+        assert episode.usage.completion_tokens > 0
 
 
 def check_conversions(stored: list[Any]) -> None:
