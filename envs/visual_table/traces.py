@@ -45,11 +45,13 @@ class Trace(NamedTuple):
         steps: In order; unreadable ones are ``invalid``.
         answer: What stands between the answer's tags; None without them.
         well_formed: Whether the whole reply is a trace of the grammar.
+        places: Where each step stands in the reply: its first character, and the one behind its last.
     """
 
     steps: tuple[Step, ...]
     answer: str | None
     well_formed: bool
+    places: tuple[tuple[int, int], ...] = ()
 
 
 def read_trace(reply: str) -> Trace:
@@ -58,11 +60,15 @@ def read_trace(reply: str) -> Trace:
         reply, cut = reply[:MAX_REPLY], True
     else:
         cut = False
-    steps = _steps(_between(reply, "<think>", "</think>"))
-    answer = _between(reply, "<answer>", "</answer>")
+    places = _places(reply, *_between(reply, "<think>", "</think>"))
+    steps = tuple(
+        read_step(reply[start:end]) if number < MAX_STEPS else INVALID for number, (start, end) in enumerate(places)
+    )
+    start, end = _between(reply, "<answer>", "</answer>")
+    answer = None if start < 0 else reply[start:end].strip()
     whole = not cut and all(reply.count(tag) == 1 for tag in _TAGS) and _WHOLE.fullmatch(reply) is not None
-    well_formed = whole and bool(steps) and INVALID not in steps and bool(answer and answer.strip())
-    return Trace(steps, None if answer is None else answer.strip(), well_formed)
+    well_formed = whole and bool(steps) and INVALID not in steps and bool(answer)
+    return Trace(steps, answer, well_formed, places)
 
 
 def written_trace(steps: Iterable[Step], answer: str) -> str:
@@ -114,19 +120,26 @@ def _anchor(found: dict[str, str | None]) -> Cell | Box | None:
     return Box(*(int(edge) for edge in box.split(","))) if box is not None else None
 
 
-def _steps(text: str | None) -> tuple[Step, ...]:
-    if text is None:
-        return ()
-    lines = [line.strip() for line in _BREAK.split(text)]
-    lines = [line for line in lines if line]
-    steps = [read_step(line) for line in lines[:MAX_STEPS]]
-    return (*steps, INVALID) if len(lines) > MAX_STEPS else tuple(steps)
+def _places(reply: str, start: int, end: int) -> tuple[tuple[int, int], ...]:
+    """Where the steps between two characters stand; all beyond the most that are read are one."""
+    places: list[tuple[int, int]] = []
+    while 0 <= start < end and len(places) <= MAX_STEPS:
+        found = _BREAK.search(reply, start, end) if len(places) < MAX_STEPS else None
+        close = end if found is None else found.start()
+        line = reply[start:close]
+        if line.strip():
+            places.append((start + len(line) - len(line.lstrip()), start + len(line.rstrip())))
+        start = close + 1
+    return tuple(places)
 
 
-def _between(text: str, opening: str, closing: str) -> str | None:
-    """What stands between the first opening and the next closing; up to the end where nothing closes."""
+def _between(text: str, opening: str, closing: str) -> tuple[int, int]:
+    """Where the text between the first opening and the next closing stands, up to the end where nothing closes.
+
+    -1 and -1 without an opening.
+    """
     start = text.find(opening)
     if start < 0:
-        return None
+        return -1, -1
     end = text.find(closing, start)
-    return text[start + len(opening) : end if end >= 0 else len(text)]
+    return start + len(opening), end if end >= 0 else len(text)

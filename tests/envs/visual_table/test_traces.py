@@ -34,7 +34,7 @@ STEPS = st.one_of(
 
 @given(st.lists(STEPS, min_size=1, max_size=6), NAMES)
 def test_what_is_written_is_read_back(steps: list[Step], answer: str) -> None:
-    assert read_trace(written_trace(steps, answer)) == (tuple(steps), answer, True)
+    assert read_trace(written_trace(steps, answer))[:3] == (tuple(steps), answer, True)
 
 
 @pytest.mark.parametrize(
@@ -127,3 +127,21 @@ def test_no_text_raises_and_none_is_a_trace_by_chance(text: str) -> None:
 )
 def test_hostile_text_is_read_in_time(text: str) -> None:
     assert not read_trace(f"<think>{text}").well_formed
+
+
+def test_places_are_where_the_steps_stand() -> None:
+    reply = "<think>  find A -> <cell: Row 1, Col 1> ;;\n read <cell: Row 1, Col 2> = 3;x</think><answer>3</answer>"
+    trace = read_trace(reply)
+    assert [reply[start:end] for start, end in trace.places] == [
+        "find A -> <cell: Row 1, Col 1>",
+        "read <cell: Row 1, Col 2> = 3",
+        "x",
+    ]
+    assert [step.kind for step in trace.steps] == ["find", "read", "invalid"]
+
+
+def test_what_follows_the_most_steps_is_one_place() -> None:
+    reply = f"<think>{'x;' * MAX_STEPS} y; z </think><answer>3</answer>"
+    trace = read_trace(reply)
+    assert len(trace.places) == len(trace.steps) == MAX_STEPS + 1
+    assert reply[slice(*trace.places[-1])] == "y; z"
