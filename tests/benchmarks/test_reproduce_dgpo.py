@@ -28,7 +28,8 @@ from fogline.benchmarks.reproduce.dgpo.plan import (
     SWEPT,
     Plan,
 )
-from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY, GREEDY, PASS, MathPlan
+from fogline.benchmarks.reproduce.experiment import ACCURACY
+from fogline.benchmarks.reproduce.math_reasoning.plan import ENTROPY, GREEDY, PASS, MathPlan
 from fogline.benchmarks.reproduce.math_reasoning.training import (
     FACTOR,
     LARGEST,

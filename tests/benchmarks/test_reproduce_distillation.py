@@ -24,7 +24,8 @@ from fogline.benchmarks.reproduce.distillation import (
     open_teacher,
 )
 from fogline.benchmarks.reproduce.distillation.plan import STRENGTHS, STRONG, WEAK, DistillationPlan, of
-from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY, PASS, Method
+from fogline.benchmarks.reproduce.experiment import ACCURACY, Method
+from fogline.benchmarks.reproduce.math_reasoning.plan import ENTROPY, PASS
 from fogline.benchmarks.reproduce.math_reasoning.training import IMITATED, train_method
 from fogline.benchmarks.reproduce.math_reasoning.warm_start import WARM, sampled_answers, warm_policy, warm_start
 from fogline.benchmarks.reproduce.results import Arm, Published, claimed

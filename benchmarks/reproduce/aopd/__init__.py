@@ -27,8 +27,8 @@ from fogline.benchmarks.reproduce.aopd.recovery import recover
 from fogline.benchmarks.reproduce.cells import Cell, Progress, run_cells
 from fogline.benchmarks.reproduce.distillation import both, claims_at_equal_rates, run_students
 from fogline.benchmarks.reproduce.distillation.plan import STRENGTHS
-from fogline.benchmarks.reproduce.math_reasoning import curves_of, described
-from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY
+from fogline.benchmarks.reproduce.experiment import ACCURACY, curves_of, described
+from fogline.benchmarks.reproduce.math_reasoning.plan import ENTROPY
 from fogline.benchmarks.reproduce.math_reasoning.training import IMITATED
 from fogline.benchmarks.reproduce.results import Findings, Plot, arms_of, failures_of, judge
 

@@ -10,8 +10,8 @@ from fogline.benchmarks.reproduce import ReproduceConfig
 from fogline.benchmarks.reproduce.aopd_retention.plan import CLAIMS, FIRST, FULL, METHODS, PAPER, QUICK
 from fogline.benchmarks.reproduce.aopd_retention.two_skills import adapt
 from fogline.benchmarks.reproduce.cells import Progress
-from fogline.benchmarks.reproduce.math_reasoning import curves_of, described
-from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY
+from fogline.benchmarks.reproduce.experiment import ACCURACY, curves_of, described
+from fogline.benchmarks.reproduce.math_reasoning.plan import ENTROPY
 from fogline.benchmarks.reproduce.results import Findings, Plot, arms_of, failures_of, judge
 
 

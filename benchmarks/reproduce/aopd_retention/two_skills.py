@@ -22,8 +22,8 @@ from fogline.benchmarks.reproduce import ReproduceConfig
 from fogline.benchmarks.reproduce.aopd_retention.plan import FIRST, SPECIALIST, Plan
 from fogline.benchmarks.reproduce.cells import Cell, CellResult, Progress
 from fogline.benchmarks.reproduce.distillation import TEACHER_SEED, open_teacher
-from fogline.benchmarks.reproduce.math_reasoning import Experiment
-from fogline.benchmarks.reproduce.math_reasoning.plan import Method
+from fogline.benchmarks.reproduce.experiment import Method
+from fogline.benchmarks.reproduce.math_reasoning import math_experiment
 from fogline.benchmarks.reproduce.math_reasoning.warm_start import measured, model_folder, warm_policy
 from fogline.benchmarks.reproduce.trust_sql import world as trust_sql
 from fogline.benchmarks.reproduce.trust_sql.plan import HIDDEN
@@ -49,10 +49,10 @@ def adapt(
     Raises:
         InfrastructureError: A warm start failed: nothing can follow.
     """
-    above = Experiment(plan, {}, config, progress, place=SPECIALIST, begin=specialist)
+    above = math_experiment(plan, {}, config, progress, place=SPECIALIST, begin=specialist)
     starts = [replace(cell, arm=SPECIALIST) for cell in above.warm_starts((TEACHER_SEED,))]
     folder = above.folder / "warm"
-    students = Experiment(
+    students = math_experiment(
         plan,
         methods,
         config,

@@ -29,8 +29,9 @@ from fogline.benchmarks.reproduce.dgpo.plan import (
     QUICK,
     SWEPT,
 )
-from fogline.benchmarks.reproduce.math_reasoning import Experiment, curves_of, described
-from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY
+from fogline.benchmarks.reproduce.experiment import ACCURACY, curves_of, described
+from fogline.benchmarks.reproduce.math_reasoning import math_experiment
+from fogline.benchmarks.reproduce.math_reasoning.plan import ENTROPY
 from fogline.benchmarks.reproduce.math_reasoning.training import LARGEST, LEFT, RIGHT, WEIGHT
 from fogline.benchmarks.reproduce.results import (
     Arm,
@@ -53,7 +54,7 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
     plan = QUICK if config.quick else FULL
     if config.seeds:
         plan = plan.model_copy(update={"seeds": config.seeds, "swept_seeds": config.seeds})
-    experiment = Experiment(plan, METHODS, config, progress)
+    experiment = math_experiment(plan, METHODS, config, progress)
     warm = experiment.warm_starts()
     rates = experiment.rates()
     cells = with_logarithms(experiment.arms(rates, {name: plan.seeds_of(name) for name in METHODS}))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY, PASS, MathPlan, Method
+from fogline.benchmarks.reproduce.experiment import ACCURACY, Method
+from fogline.benchmarks.reproduce.math_reasoning.plan import ENTROPY, PASS, MathPlan
 from fogline.benchmarks.reproduce.math_reasoning.training import LARGEST, WEIGHT
 from fogline.benchmarks.reproduce.results import Claim, claimed
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from fogline.benchmarks.reproduce import ReproduceConfig
 from fogline.benchmarks.reproduce.cells import CellResult, Progress
 from fogline.benchmarks.reproduce.distillation.plan import STRENGTHS, TEACHER, DistillationPlan, of
-from fogline.benchmarks.reproduce.math_reasoning import Experiment
-from fogline.benchmarks.reproduce.math_reasoning.plan import Method
+from fogline.benchmarks.reproduce.experiment import Experiment, Method
+from fogline.benchmarks.reproduce.math_reasoning import math_experiment
 from fogline.benchmarks.reproduce.math_reasoning.training import Measure
 from fogline.benchmarks.reproduce.math_reasoning.warm_start import warm_policy
 from fogline.benchmarks.reproduce.results import Arm, Claim
@@ -41,13 +41,13 @@ def run_students(
     Raises:
         InfrastructureError: A warm start or every tuning run of a method failed: nothing can follow.
     """
-    above = Experiment(plan.of_teacher(), {}, config, progress, place=TEACHER)
+    above = math_experiment(plan.of_teacher(), {}, config, progress, place=TEACHER)
     starts = [replace(cell, arm=TEACHER) for cell in above.warm_starts((TEACHER_SEED,))]
     teacher = partial(open_teacher, plan, above.folder / "warm")
     arms: list[CellResult] = []
     chosen: dict[str, float] = {}
     for strength in STRENGTHS:
-        students = Experiment(
+        students = math_experiment(
             plan.student(strength), methods, config, progress, place=strength, teacher=teacher, more=more
         )
         begun, cells, rates = run_arms(students, rivals, strength, later)

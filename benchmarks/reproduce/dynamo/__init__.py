@@ -38,8 +38,9 @@ from fogline.benchmarks.reproduce.dynamo.plan import (
     at,
 )
 from fogline.benchmarks.reproduce.dynamo.variance import measure_variance
-from fogline.benchmarks.reproduce.math_reasoning import Experiment, curves_of, described
-from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY
+from fogline.benchmarks.reproduce.experiment import ACCURACY, curves_of, described
+from fogline.benchmarks.reproduce.math_reasoning import math_experiment
+from fogline.benchmarks.reproduce.math_reasoning.plan import ENTROPY
 from fogline.benchmarks.reproduce.math_reasoning.training import REWARD, SPREAD
 from fogline.benchmarks.reproduce.results import Arm, Findings, Plot, arms_of, failures_of, judge
 
@@ -53,7 +54,7 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
     plan = QUICK if config.quick else FULL
     if config.seeds:
         plan = plan.model_copy(update={"seeds": config.seeds})
-    experiment = Experiment(plan, METHODS, config, progress)
+    experiment = math_experiment(plan, METHODS, config, progress)
     warm = experiment.warm_starts()
     rates = experiment.rates()
     variances = experiment.stage(

@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from fogline.agents.collector import EnvFactory
+from fogline.benchmarks.reproduce.experiment import ACCURACY
 from fogline.envs.math_reasoning.env import MathReasoningEnv
 from fogline.envs.math_reasoning.records import MathDataset
 from fogline.envs.math_reasoning.sources import load_problems
 
-ACCURACY, PASS, GREEDY, ENTROPY = "accuracy", "pass@k", "greedy accuracy", "entropy"
-"""What is measured of a policy: a mean over samples, one right of k, the most likely answer; and nats a token."""
+PASS, GREEDY, ENTROPY = "pass@k", "greedy accuracy", "entropy"
+"""What is measured of a policy beside the accuracy of samples: one right of k, the most likely answer; nats a token."""
 
 
 _ERRS: Mapping[str, str] = {
     "arithmetic": "one off with chance {error:g} for each digit",
     "countdown": "another operator with chance {error:g} for each",
 }
-
-
-@dataclass(frozen=True)
-class Method:
-    """One way to learn.
-
-    Attributes:
-        recipe: Its name.
-        options: Settings that differ from its defaults.
-        tuned_as: The method whose learning rate it takes; its own where empty.
-    """
-
-    recipe: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    tuned_as: str = ""
 
 
 class MathPlan(BaseModel):

@@ -15,7 +15,8 @@ from fogline.agents.collector import collect_all
 from fogline.agents.policies.language import CausalLMPolicy
 from fogline.agents.rollout import Assignment
 from fogline.benchmarks.reproduce.cells import Cell
-from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY, MathPlan, Method
+from fogline.benchmarks.reproduce.experiment import ACCURACY, Method
+from fogline.benchmarks.reproduce.math_reasoning.plan import ENTROPY, MathPlan
 from fogline.benchmarks.reproduce.math_reasoning.warm_start import accuracy, measured, warm_policy
 from fogline.trainers.config import RolloutConfig, TrainConfig
 from fogline.trainers.learner import LearnerConfig
@@ -60,9 +61,10 @@ def train_method(
     methods: Mapping[str, Method],
     rates: Mapping[str, float],
     warm: Path,
-    teacher: MakeTeacher | None,
-    more: Measure | None,
     cell: Cell,
+    *,
+    teacher: MakeTeacher | None = None,
+    more: Measure | None = None,
 ) -> Mapping[str, Any]:
     """Train, and measure on problems that nobody has seen.
 
@@ -72,9 +74,9 @@ def train_method(
         rates: Learning rate of each tuned method; while tuning the cell's own name says ``method@rate``, and the
             problems of validation measure.
         warm: Where the warm starts are.
+        cell: Name of the method, and seed.
         teacher: Of methods that distil.
         more: What else is measured at the end.
-        cell: Name of the method, and seed.
     """
     name, tuning, rate = cell.arm.partition("@")
     method = methods[name]

@@ -19,12 +19,12 @@ from fogline.agents.rollout import Assignment
 from fogline.agents.scripted.countdown import CountdownAgent
 from fogline.agents.scripted.math_reasoning import NoisyAgent
 from fogline.benchmarks.reproduce.cells import Cell
-from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, GREEDY, PASS, MathPlan
+from fogline.benchmarks.reproduce.experiment import ACCURACY, WARM
+from fogline.benchmarks.reproduce.math_reasoning.plan import GREEDY, PASS, MathPlan
 from fogline.core.episode import Episode
 from fogline.trainers.learner import LearnerConfig
 from fogline.trainers.sft import fine_tune, transcribe
 
-WARM = "warm start"
 _SHOWN_SEED, _TEST_SEED = 70_000_000, 80_000_000
 _SOLVERS: Mapping[str, Callable[[float], Agent]] = {"arithmetic": NoisyAgent, "countdown": CountdownAgent}
 

@@ -18,8 +18,8 @@ from fogline.benchmarks.reproduce import ReproduceConfig
 from fogline.benchmarks.reproduce.cells import Cell, CellResult, Progress, run_cells
 from fogline.benchmarks.reproduce.distillation import both, claims_at_equal_rates, run_students
 from fogline.benchmarks.reproduce.distillation.plan import STRENGTHS, TEACHER, of
-from fogline.benchmarks.reproduce.math_reasoning import curves_of, described
-from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, ENTROPY, MathPlan
+from fogline.benchmarks.reproduce.experiment import ACCURACY, curves_of, described
+from fogline.benchmarks.reproduce.math_reasoning.plan import ENTROPY, MathPlan
 from fogline.benchmarks.reproduce.math_reasoning.warm_start import sampled_answers
 from fogline.benchmarks.reproduce.results import Findings, Plot, arms_of, failures_of, judge
 from fogline.benchmarks.reproduce.scope.concentration import concentration

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from fogline.benchmarks.reproduce.distillation.plan import STRENGTHS, STRONG, WEAK, DistillationPlan, of, tiny
-from fogline.benchmarks.reproduce.math_reasoning.plan import ACCURACY, PASS, Method
+from fogline.benchmarks.reproduce.experiment import ACCURACY, Method
+from fogline.benchmarks.reproduce.math_reasoning.plan import PASS
 from fogline.benchmarks.reproduce.results import Claim, claimed
 
 GRPO, OPD, SCOPE = "GRPO", "OPD", "SCOPE"
