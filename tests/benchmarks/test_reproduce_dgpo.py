@@ -87,7 +87,7 @@ def test_the_warm_start_measures_three_accuracies(warm_folder: Path) -> None:
 @pytest.mark.parametrize("name", [GRPO, CISPO, GPPO, ASPO, DGPO])
 def test_a_cell_logs_the_boundary(name: str, warm_folder: Path) -> None:
     plan = Plan(**{**MICRO, "swept_seeds": (0,), "epochs": 4})
-    found = train_method(plan, METHODS, {name: 3e-3}, warm_folder, None, None, Cell(name, 0))
+    found = train_method(plan, METHODS, {name: 3e-3}, warm_folder, Cell(name, 0))
     metrics, curves = found["metrics"], found["curves"]
     assert {ACCURACY, PASS, GREEDY, ENTROPY, LEFT, RIGHT, WEIGHT, LARGEST} <= set(metrics)
     assert FACTOR not in metrics
@@ -101,7 +101,7 @@ def test_a_cell_logs_the_boundary(name: str, warm_folder: Path) -> None:
 
 def test_a_tuning_cell_takes_its_rate_from_its_name_and_measures_on_validation(warm_folder: Path) -> None:
     plan = Plan(**MICRO)
-    still = train_method(plan, METHODS, {}, warm_folder, None, None, Cell(f"{GRPO}@{1e-12:g}", 0))
+    still = train_method(plan, METHODS, {}, warm_folder, Cell(f"{GRPO}@{1e-12:g}", 0))
     expected = measured(warm_policy(plan, warm_folder, 0), plan, "validation")
     assert {name: still["metrics"][name] for name in expected} == expected
     assert still["curves"][ACCURACY] == []

@@ -112,9 +112,9 @@ def test_a_cell_of_each_kind(name: str, teacher_folder: Path, warm_folder: Path)
         methods,
         {methods[name].tuned_as or name: 1e-3},
         warm_folder,
-        lambda: LocalTeacher(warm_policy(PLAN, teacher_folder, TEACHER_SEED)),
-        variety,
         Cell(name, 0),
+        teacher=lambda: LocalTeacher(warm_policy(PLAN, teacher_folder, TEACHER_SEED)),
+        more=variety,
     )
     assert {ACCURACY, PASS, ENTROPY, of_scope.SPREAD, of_scope.DISTINCT} <= set(found["metrics"])
     assert found["metrics"]["episodes"] == PLAN.updates * PLAN.tasks_per_update * PLAN.group_size

@@ -166,7 +166,7 @@ def test_a_variance_cell_compares_every_allocation(stage: str, warm_folder: Path
 
 def test_a_cell_of_dynamo_logs_what_its_levels_did(warm_folder: Path) -> None:
     plan = PLAN.model_copy(update={"problems": 2, "updates": 3})
-    metrics = train_method(plan, METHODS, {DYNAMO: 1e-3}, warm_folder, None, None, Cell(DYNAMO, 0))["metrics"]
+    metrics = train_method(plan, METHODS, {DYNAMO: 1e-3}, warm_folder, Cell(DYNAMO, 0))["metrics"]
     assert 1 <= metrics[FACTOR] <= 1.2 or 0.6 <= metrics[FACTOR] < 1
     assert 0.6 <= metrics[DAMPED] <= 1
     assert metrics[SPREAD] >= 0
