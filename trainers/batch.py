@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from operator import sub
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fogline.agents.policies.policy import ROW_PREFIX, Policy, RowContext
+from fogline.agents.policies.policy import ROW_PREFIX, Array, Policy, RowContext
 from fogline.core.episode import Episode, Turn
 from fogline.core.errors import ConfigurationError, DataError, check_choice
 from fogline.core.rewards import RewardScheme
+from fogline.trainers.critics import CriticRows, Judged, Judgement, critic_rows
 from fogline.trainers.payments import Value, of_term, of_terms, payments, whole
 
 END_TURN = "_end_turn"
@@ -42,6 +43,9 @@ class TeacherRows:
     states: Tensor | None = None
     distribution: Callable[[Tensor], Tensor] | None = None
     temperature: float = 1.0
+
+
+Rows = TypeVar("Rows", TeacherRows, CriticRows)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ class Batch:
         values: ``[N,T]`` of the critic at the rollout's weights, where there is one.
         bootstrap: ``[N]`` critic's estimate after the last turn of a truncated row, 0 for others.
         teacher: A teacher's rows, where there is one.
-        context: What vector policies need beside tokens.
+        critic: What a critic of steps says of the rows, where there is one.
+        context: What policies over vectors and pictures need beside tokens.
     """
 
     tokens: Tensor
@@ -100,6 +105,7 @@ class Batch:
     values: Tensor | None = None
     bootstrap: Tensor | None = None
     teacher: TeacherRows | None = None
+    critic: CriticRows | None = None
     context: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -137,7 +143,9 @@ class Batch:
         changes["masks"] = {name: cut(mask) for name, mask in self.masks.items()}
         changes["context"] = {name: _cut_context(name, tensor, length) for name, tensor in self.context.items()}
         if self.teacher is not None:
-            changes["teacher"] = _each_teacher(self.teacher, cut)
+            changes["teacher"] = _each_tensor(self.teacher, cut)
+        if self.critic is not None:
+            changes["critic"] = replace(self.critic, token_step=cut(self.critic.token_step))
         return replace(self, **changes)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
@@ -146,8 +154,8 @@ class Batch:
             value = getattr(self, item.name)
             if isinstance(value, Tensor):
                 changes[item.name] = change(value)
-            elif isinstance(value, TeacherRows):
-                changes[item.name] = _each_teacher(value, change)
+            elif isinstance(value, TeacherRows | CriticRows):
+                changes[item.name] = _each_tensor(value, change)
             elif isinstance(value, Mapping):
                 changes[item.name] = {name: change(tensor) for name, tensor in value.items()}
         return replace(self, **changes)
@@ -161,6 +169,7 @@ def batch_of(
     dtype: torch.dtype = torch.float32,
     groups: Sequence[object] | None = None,
     scheme: RewardScheme | None = None,
+    judgements: Sequence[Judgement | None] | None = None,
 ) -> Batch:
     """Lay out episodes as a batch; each seat of an episode is a row.
 
@@ -171,6 +180,7 @@ def batch_of(
         dtype: Of rewards and log-probabilities.
         groups: Group key of each episode; the task id by default. Seats of one episode share its group.
         scheme: The environment's weights, which tell what a turn's own terms paid from what the session paid.
+        judgements: What a critic thinks of each episode of one seat; None for no critic.
 
     Raises:
         ConfigurationError: For no episodes, a choice that does not exist, or groups of another number than episodes.
@@ -190,7 +200,11 @@ def batch_of(
         for episode, key in zip(episodes, keys, strict=True)
         for seat in episode.seats
     ]
-    return _stack(rows, tuple(tasks), dtype)
+    batch = _stack(rows, tuple(tasks), dtype)
+    if judgements is None:
+        return batch
+    found = [Judged(*pair) for pair in zip(episodes, judgements, strict=True)]
+    return replace(batch, critic=critic_rows(found, policy, batch.turn_index, batch.tokens, dtype))
 
 
 SESSION_REWARD, TURN_REWARD = "session_reward", "turn_reward"
@@ -363,17 +377,29 @@ def _stack_context(contexts: Sequence[RowContext], length: int) -> dict[str, Ten
             if name in context.per_token:
                 full[row, : len(context.per_token[name])] = context.per_token[name]
         stacked[name] = torch.from_numpy(full)
-    for name, model in {name: array for row in contexts for name, array in row.per_row.items()}.items():
-        zeros = np.zeros_like(model)
-        rows = np.stack([context.per_row.get(name, zeros) for context in contexts])
-        stacked[ROW_PREFIX + name] = torch.from_numpy(rows)
+    for name in dict.fromkeys(name for row in contexts for name in row.per_row):
+        stacked[ROW_PREFIX + name] = _stack_rows(name, [row.per_row.get(name) for row in contexts])
     return stacked
+
+
+def _stack_rows(name: str, arrays: Sequence[Array | None]) -> Tensor:
+    """Arrays ``[m,…]`` as one ``[N,M,…]``, padded with zeros along their first axis; None is all zeros."""
+    shapes = {array.shape for array in arrays if array is not None}
+    if len({shape[1:] for shape in shapes}) > 1:
+        raise DataError(
+            f"context {name!r} has shapes {sorted(shapes)}: expected rows that differ in their first axis at most."
+        )
+    full = np.zeros((len(arrays), *max(shapes)), next(array.dtype for array in arrays if array is not None))
+    for row, array in enumerate(arrays):
+        if array is not None:
+            full[row, *map(slice, array.shape)] = array
+    return torch.from_numpy(full)
 
 
 def _cut_context(name: str, tensor: Tensor, length: int) -> Tensor:
     return tensor if name.startswith(ROW_PREFIX) else tensor[:, :length]
 
 
-def _each_teacher(rows: TeacherRows, change: Callable[[Tensor], Tensor]) -> TeacherRows:
+def _each_tensor(rows: Rows, change: Callable[[Tensor], Tensor]) -> Rows:
     found: dict[str, Any] = {name: change(value) for name, value in vars(rows).items() if isinstance(value, Tensor)}
     return replace(rows, **found)

@@ -23,6 +23,7 @@ class PolicyConfig(BaseModel):
         width: Its hidden size.
         heads: Its attention heads.
         vocabulary_size: Of its tokenizer, at the most.
+        patch: Edge of its patches in pixels, where observations are pictures.
         hidden: Widths of a vector policy's hidden layers.
         normalise_observations: Whether a vector policy scales observations by their running mean and deviation.
         temperature: Of sampling and scoring.
@@ -41,6 +42,7 @@ class PolicyConfig(BaseModel):
     width: int = Field(default=96, ge=8)
     heads: int = Field(default=2, ge=1)
     vocabulary_size: int = Field(default=512, ge=128)
+    patch: int = Field(default=16, ge=1)
     hidden: Annotated[tuple[int, ...], Field(strict=False)] = (64, 64)
     normalise_observations: bool = False
     temperature: float = Field(default=1.0, gt=0)

@@ -121,6 +121,11 @@ class RecipeOptions(BaseModel):
         process_threshold: Of the hard gate.
         answer_weight: w_a of a right answer.
         format_weight: w_f of a reply of the grammar.
+        step_aggregation: How PGPO makes one process score of those of a critic's steps: ``mean``, ``min``, ``prod`` or
+            ``last``; a critic with a finished score is taken at its word.
+        shortcut_cap: Most that a reply without an anchor that points at something can score with a critic.
+        step_credit: Weight of how much better a token's step is than the steps of its group, beside the advantage of
+            the whole reply; our extension of PGPO, in no paper, and off by default.
         filter_on: What has to differ within a group that PGPO keeps: ``accuracy``, as in LSPO, or the gated ``reward``,
             which differs in groups that are all right but read unequally well; ``none`` keeps every group and length.
         length_low: Quantile up to which groups are short enough to be kept.
@@ -220,6 +225,9 @@ class RecipeOptions(BaseModel):
     process_threshold: float = Field(default=0.5, ge=0, le=1)
     answer_weight: float = Field(default=0.9, ge=0, allow_inf_nan=False)
     format_weight: float = Field(default=0.1, ge=0, allow_inf_nan=False)
+    step_aggregation: Literal["mean", "min", "prod", "last"] = "mean"
+    shortcut_cap: float = Field(default=0.5, ge=0, le=1)
+    step_credit: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     filter_on: Literal["accuracy", "reward", "none"] = "accuracy"
     length_low: float = Field(default=0.3, ge=0, le=1)
     length_high: float = Field(default=0.65, ge=0, le=1)

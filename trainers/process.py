@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from fogline.core.errors import ConfigurationError, DataError, check_choice
-from fogline.trainers.shapes import check_at_least, check_per_row, check_shapes
+from fogline.trainers.groups import Groups
+from fogline.trainers.shapes import check_at_least, check_per_row, check_rows, check_shapes
 
 AGGREGATIONS = ("mean", "min", "prod", "last")
 GATES = ("soft", "hard", "off")
@@ -97,3 +98,29 @@ def process_gated_reward(
     check_at_least("format_weight", format_weight, 0)
     check_per_row(len(process), correct=correct, well_formed=well_formed)
     return process_gate(process, gate, threshold) * (answer_weight * correct + format_weight * well_formed)
+
+
+@torch.no_grad()
+def step_credit(step_score: Tensor, step_mask: Tensor, token_step: Tensor, group: Tensor, valid: Tensor) -> Tensor:
+    """How much better each token's step is than the steps of its group, ``[N,T]``: our extension, in no paper.
+
+    ``s(i,k(t)) - mean``, over all steps of the group's valid rows; 0 for tokens of no step and rows that are not valid.
+
+    Args:
+        step_score: ``[N,K]`` in [0, 1].
+        step_mask: ``[N,K]`` bool.
+        token_step: ``[N,T]`` int64, the step of each token, -1 for none.
+        group: ``[N]`` integer ids.
+        valid: ``[N]`` bool.
+
+    Raises:
+        ConfigurationError: For shapes that differ.
+        DataError: For a score of a valid row's step that is not finite.
+    """
+    check_shapes(step_score=step_score, step_mask=step_mask)
+    total = torch.where(step_mask, step_score, 0.0).sum(1)
+    check_rows(total, group, valid, "step score")
+    groups = Groups.of(group, valid)
+    mean = groups.total(total) / groups.total(step_mask.sum(1).to(total.dtype)).clamp(min=1)
+    credited = step_score.gather(1, token_step.clamp(min=0)) - mean[:, None]
+    return torch.where((token_step >= 0) & valid[:, None], credited, 0.0)

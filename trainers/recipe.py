@@ -144,9 +144,11 @@ class Recipe:
         allocate: Rollouts per task; None gives every task the same.
         statistics: What it logs of a batch; None for nothing of its own.
         teaching: What it asks of a teacher; None needs none.
+        judged: Whether it listens to a critic of steps.
         read: What its terms read of the whole vocabulary as ``Forward.read``, with gradient; None reads nothing.
         needs_groups: Smallest group that the advantage can use.
-        needs: What the advantage or a term reads: any of ``entropy``, ``values``, ``reference``, ``teacher``.
+        needs: What the advantage or a term reads: any of ``entropy``, ``values``, ``reference``, ``teacher``,
+            ``critic``.
     """
 
     name: str
@@ -162,6 +164,7 @@ class Recipe:
     allocate: Allocate | None = None
     statistics: Statistics | None = None
     teaching: Teaching | None = None
+    judged: bool = False
     read: Callable[[Batch], Reading] | None = None
     needs_groups: int = 1
     needs: frozenset[str] = frozenset()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from fogline.core.errors import ConfigurationError
 from fogline.core.rewards import RewardScheme
 from fogline.trainers.batch import Batch, batch_of
 from fogline.trainers.config import SEEDS_PER_RUN, RolloutConfig
+from fogline.trainers.critics import Critic, Judged, Judgement, judged
 from fogline.trainers.processes import Processes
 from fogline.trainers.recipe import Recipe
 
@@ -78,6 +79,14 @@ class Played:
     kept: float
 
 
+class _Row(NamedTuple):
+    """An episode with the number of its group and what a critic thinks of it."""
+
+    group: int
+    episode: Episode
+    judgement: Judgement | None
+
+
 class Rollouts:
     """Plays what an update needs.
 
@@ -88,6 +97,7 @@ class Rollouts:
         config: Sizes and limits.
         seed: Of the run.
         processes: Each of them plays its share, and all see all episodes.
+        critic: Judges the steps of every episode; None for methods that need none.
         dtype: Of rewards and log-probabilities.
 
     Raises:
@@ -103,6 +113,7 @@ class Rollouts:
         *,
         seed: int = 0,
         processes: Processes | None = None,
+        critic: Critic | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         if not task_ids:
@@ -113,6 +124,7 @@ class Rollouts:
         self.config = config
         self.seed = seed
         self.processes = processes or Processes()
+        self.critic = critic
         self.dtype = dtype
         self.cursor = Cursor()
         self.statistics = PromptStatistics(self.task_ids)
@@ -128,28 +140,20 @@ class Rollouts:
         """
         wanted = self.config.tasks_per_update
         most = int(recipe.options.get("max_generation_batches", 1)) if recipe.select is not None else 1
-        groups: list[list[tuple[int, Episode]]] = []
+        groups: list[list[_Row]] = []
         everything: list[Episode] = []
         generations = rows = kept = 0
         while len(groups) < wanted and generations < most:
             played = self._generation(recipe, wanted - len(groups) if generations else wanted)
-            everything += [episode for _, episode in played]
+            everything += [row.episode for row in played]
             generations += 1
-            keep = _kept_groups(played, self.policy, recipe, self.config.seat_reward)
+            keep = self._kept_groups(played, recipe)
             rows += len(played)
             kept += sum(len(group) for group in keep)
             groups += keep
         if not groups:
             groups = _by_group(played)
-        chosen = [item for group in groups[:wanted] for item in group]
-        batch = batch_of(
-            [episode for _, episode in chosen],
-            self.policy,
-            seat_reward=self.config.seat_reward,
-            dtype=self.dtype,
-            groups=[number for number, _ in chosen],
-            scheme=self.scheme,
-        )
+        batch = self._batch([row for group in groups[:wanted] for row in group], self.scheme)
         return Played(batch, tuple(everything), generations, kept / max(rows, 1))
 
     def restore(self, cursor: Mapping[str, int], statistics: Mapping[str, Any]) -> None:
@@ -185,8 +189,8 @@ class Rollouts:
             close_quietly(env)
         self._kept.clear()
 
-    def _generation(self, recipe: Recipe, tasks: int) -> list[tuple[int, Episode]]:
-        """Play ``tasks`` new groups; the group's number with each episode, in the order of assignment."""
+    def _generation(self, recipe: Recipe, tasks: int) -> list[_Row]:
+        """Play ``tasks`` new groups, in the order of assignment."""
         assignments: list[Assignment] = []
         group_of: dict[Assignment, int] = {}
         names = [self._task(self.cursor.groups + index) for index in range(tasks)]
@@ -198,11 +202,35 @@ class Rollouts:
                 self.cursor.episodes += 1
             self.cursor.groups += 1
         mine = assignments[self.processes.rank :: self.processes.count]
-        by_seed = {episode.seed: episode for episode in self.processes.gather(self._collect(mine))}
-        played = [(group_of[item], by_seed[item.seed]) for item in assignments]
-        for _, episode in played:
-            self.statistics.note(episode, self.config.correct_above)
+        found = self.processes.gather(judged(self.critic, self._collect(mine)))
+        by_seed: dict[int, Judged] = {item.episode.seed: item for item in found}
+        played = [_Row(group_of[item], *by_seed[item.seed]) for item in assignments]
+        for row in played:
+            self.statistics.note(row.episode, self.config.correct_above)
         return played
+
+    def _batch(self, rows: Sequence[_Row], scheme: RewardScheme | None = None) -> Batch:
+        return batch_of(
+            [row.episode for row in rows],
+            self.policy,
+            seat_reward=self.config.seat_reward,
+            dtype=self.dtype,
+            groups=[row.group for row in rows],
+            scheme=scheme,
+            judgements=None if self.critic is None else [row.judgement for row in rows],
+        )
+
+    def _kept_groups(self, played: Sequence[_Row], recipe: Recipe) -> list[list[_Row]]:
+        """Groups of which selection keeps a row."""
+        groups = _by_group(played)
+        if recipe.select is None:
+            return groups
+        rows = [row for group in groups for row in group]
+        batch = self._batch(rows)
+        keep = recipe.select(batch)
+        order = list(dict.fromkeys(row.group for row in rows))
+        alive = {order[int(index)] for index in torch.unique(batch.group[keep])}
+        return [group for group in groups if group[0].group in alive]
 
     def _collect(self, assignments: Sequence[Assignment]) -> list[Episode]:
         if not assignments:
@@ -231,24 +259,8 @@ class Rollouts:
         return self._order[1][place]
 
 
-def _by_group(played: Sequence[tuple[int, Episode]]) -> list[list[tuple[int, Episode]]]:
-    groups: dict[int, list[tuple[int, Episode]]] = {}
-    for number, episode in played:
-        groups.setdefault(number, []).append((number, episode))
+def _by_group(played: Sequence[_Row]) -> list[list[_Row]]:
+    groups: dict[int, list[_Row]] = {}
+    for row in played:
+        groups.setdefault(row.group, []).append(row)
     return list(groups.values())
-
-
-def _kept_groups(
-    played: Sequence[tuple[int, Episode]], policy: Policy, recipe: Recipe, seat_reward: str
-) -> list[list[tuple[int, Episode]]]:
-    """Groups of which selection keeps a row."""
-    groups = _by_group(played)
-    if recipe.select is None:
-        return groups
-    episodes = [episode for group in groups for _, episode in group]
-    numbers = [number for group in groups for number, _ in group]
-    batch = batch_of(episodes, policy, seat_reward=seat_reward, groups=numbers)
-    keep = recipe.select(batch)
-    order = list(dict.fromkeys(numbers))
-    alive = {order[int(index)] for index in torch.unique(batch.group[keep])}
-    return [group for group in groups if group[0][0] in alive]

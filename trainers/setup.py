@@ -7,10 +7,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 import torch
+from gymnasium import spaces
 
 from fogline.agents.collector import EnvFactory, collect_all
 from fogline.agents.environments import choose_tasks, environment_name, make_environment, task_ids_of
 from fogline.agents.policies.language import CausalLMPolicy
+from fogline.agents.policies.pictures import IMAGE, QUESTION
 from fogline.agents.policies.policy import Policy
 from fogline.agents.registry import SCRIPTED, make_agent
 from fogline.agents.rollout import Assignment
@@ -49,8 +51,7 @@ def make_trainer(
     """
     recipe = make_recipe(config.recipe, **config.options)
     needs = frozenset(recipe.needs).union(*(term.needs for term in recipe.terms))
-    teacher = None if config.teacher is None else open_teacher(config.teacher, config.policy)
-    if teacher is not None and recipe.teaching is None:
+    if config.teacher is not None and recipe.teaching is None:
         raise ConfigurationError(
             f"teacher={config.teacher!r}, but recipe {config.recipe!r} listens to none: leave it out, or choose one "
             "that distils, such as aopd."
@@ -58,6 +59,8 @@ def make_trainer(
     factory = partial(make_environment, config.env, config.env_kwargs)
     env = factory()
     try:
+        seeing = picture_shape(env) is not None
+        teacher = None if config.teacher is None else open_teacher(config.teacher, config.policy, seeing=seeing)
         tasks = choose_tasks(task_ids_of(env), config.tasks, config.limit)
         texts = texts or partial(example_texts, config.env, config.env_kwargs, evenly(tasks), rules_of(env))
         policy = make_policy(config.policy, env, critic="values" in needs, seed=config.seed, texts=texts)
@@ -79,12 +82,13 @@ def make_trainer(
     )
 
 
-def open_teacher(source: str, settings: PolicyConfig) -> Teacher:
+def open_teacher(source: str, settings: PolicyConfig, *, seeing: bool = False) -> Teacher:
     """A teacher by where it is.
 
     Args:
         source: A folder or hub name of a causal language model, the URL of a scoring server, or a Parquet file.
         settings: Of the student; a local model scores at its temperature, in its dtype, on its device.
+        seeing: Whether observations are pictures.
 
     Raises:
         ConfigurationError: There is no such teacher.
@@ -99,7 +103,7 @@ def open_teacher(source: str, settings: PolicyConfig) -> Teacher:
 
         return CachedTeacher(source)
     return LocalTeacher(
-        CausalLMPolicy(
+        _kind(seeing)(
             source,
             temperature=settings.temperature,
             dtype=settings.dtype,
@@ -150,7 +154,7 @@ def make_policy(
             f"{_name(env)} is played in text and needs model=: a folder or hub name of a causal language model, or "
             f"{TINY!r} for a small one made here."
         )
-    return language_policy(settings, critic=critic, seed=seed, texts=texts)
+    return language_policy(settings, critic=critic, seed=seed, texts=texts, picture=picture_shape(env))
 
 
 def language_policy(
@@ -159,26 +163,24 @@ def language_policy(
     critic: bool = False,
     seed: int = 0,
     texts: Callable[[], Sequence[Sequence[str]]] | None = None,
+    picture: tuple[int, int] | None = None,
 ) -> CausalLMPolicy:
-    """Build the language model that the settings describe."""
+    """Build the language model that the settings describe.
+
+    Args:
+        settings: Who is trained.
+        critic: As :func:`make_policy`.
+        seed: As there.
+        texts: As there.
+        picture: Height and width of the pictures of observations, see :func:`picture_shape`; None for text alone.
+    """
     model: Any = settings.model
     tokenizer = None
     if model == TINY:
-        from fogline.agents.policies.tiny import fit_tokenizer, tiny_causal_lm
-
         if texts is None:
             raise ConfigurationError(f"model={TINY!r} needs texts to fit its tokenizer to: pass texts=.")
-        tokenizer = fit_tokenizer(texts(), vocabulary_size=settings.vocabulary_size)
-        model = tiny_causal_lm(
-            tokenizer,
-            layers=settings.layers,
-            width=settings.width,
-            heads=settings.heads,
-            context=settings.max_context or 1024,
-            seed=seed,
-            dtype=getattr(torch, settings.dtype),
-        )
-    return CausalLMPolicy(
+        model, tokenizer = _tiny(settings, texts(), seed, picture)
+    return _kind(picture is not None)(
         model,
         tokenizer,
         temperature=settings.temperature,
@@ -190,6 +192,39 @@ def language_policy(
         lora=None if settings.lora_rank is None else {"r": settings.lora_rank, "target_modules": "all-linear"},
         critic=critic,
     )
+
+
+def _kind(seeing: bool) -> type[CausalLMPolicy]:
+    if not seeing:
+        return CausalLMPolicy
+    from fogline.agents.policies.vision import VisionLMPolicy
+
+    return VisionLMPolicy
+
+
+def _tiny(
+    settings: PolicyConfig, texts: Sequence[Sequence[str]], seed: int, picture: tuple[int, int] | None
+) -> tuple[Any, Any]:
+    """A small model and its tokenizer."""
+    from fogline.agents.policies.tiny import fit_tokenizer, tiny_causal_lm
+
+    shape: dict[str, Any] = {
+        "layers": settings.layers,
+        "width": settings.width,
+        "heads": settings.heads,
+        "context": settings.max_context or 1024,
+        "seed": seed,
+        "dtype": getattr(torch, settings.dtype),
+    }
+    if picture is None:
+        tokenizer = fit_tokenizer(texts, vocabulary_size=settings.vocabulary_size)
+        return tiny_causal_lm(tokenizer, **shape), tokenizer
+    from fogline.agents.policies.tiny_vision import seeing_tokenizer, tiny_vision_lm
+
+    # The image token is one of the vocabulary.
+    tokenizer = seeing_tokenizer(fit_tokenizer(texts, vocabulary_size=settings.vocabulary_size - 1))
+    edge = -(-max(picture) // settings.patch) * settings.patch
+    return tiny_vision_lm(tokenizer, image_size=edge, patch=settings.patch, **shape), tokenizer
 
 
 def demonstrations(
@@ -211,7 +246,7 @@ def demonstrations(
 def example_texts(
     env: str, env_kwargs: Mapping[str, Any], tasks: Sequence[str], rules: Sequence[str] = ()
 ) -> list[list[str]]:
-    """What an environment's oracle (else a random agent) reads and writes, to fit a tokenizer to."""
+    """What an environment's oracle (else a random agent) reads and writes, to fit a tokenizer to; no pictures."""
     from fogline.agents.policies.tiny import episode_texts
 
     known = SCRIPTED.get(environment_name(env), {})
@@ -244,9 +279,23 @@ def evaluation_tasks(settings: EvaluationConfig, factory: EnvFactory, tasks: Seq
 
 def is_text(env: Any) -> bool:
     """Whether actions are text."""
-    if hasattr(env, "possible_agents"):
-        return isinstance(env.action_space(env.possible_agents[0]), UnicodeText)
-    return isinstance(env.action_space, UnicodeText)
+    return isinstance(_space(env, "action_space"), UnicodeText)
+
+
+def picture_shape(env: Any) -> tuple[int, int] | None:
+    """Height and width of the pictures that an environment shows with its questions; None where it shows none."""
+    space = _space(env, "observation_space")
+    shown = space.spaces if isinstance(space, spaces.Dict) else {}
+    image, question = shown.get(IMAGE), shown.get(QUESTION)
+    if not isinstance(image, spaces.Box) or not isinstance(question, UnicodeText | spaces.Text):
+        return None
+    return int(image.shape[0]), int(image.shape[1])
+
+
+def _space(env: Any, name: str) -> Any:
+    """A space of the environment, of its first seat where there are several."""
+    space = getattr(env, name)
+    return space(env.possible_agents[0]) if hasattr(env, "possible_agents") else space
 
 
 def _name(env: Any) -> str:

@@ -18,7 +18,15 @@ from fogline.core.episode import Episode
 from fogline.core.errors import ConfigurationError
 from fogline.trainers.measuring import measure
 from fogline.trainers.runs import RunReport, Stop, Watch, no_texts, report_of, trainable_parameters
-from fogline.trainers.setup import demonstrations, evaluation_tasks, evenly, is_text, language_policy, rules_of
+from fogline.trainers.setup import (
+    demonstrations,
+    evaluation_tasks,
+    evenly,
+    is_text,
+    language_policy,
+    picture_shape,
+    rules_of,
+)
 from fogline.trainers.sft import SftConfig, fine_tune, transcribe
 
 EVALUATION = "evaluation.json"
@@ -62,12 +70,13 @@ class SftReport(RunReport):
 
 @dataclass(frozen=True)
 class _Lessons:
-    """What an environment says of itself: its rules, tasks to demonstrate, tasks that measure."""
+    """What an environment says of itself: its rules, tasks to demonstrate, tasks that measure, size of pictures."""
 
     prompt: str | Mapping[str, str]
     rules: tuple[str, ...]
     tasks: Sequence[str]
     measured: Sequence[str]
+    picture: tuple[int, int] | None
 
 
 def plan_sft(config: SftConfig) -> SftPlan:
@@ -77,7 +86,7 @@ def plan_sft(config: SftConfig) -> SftPlan:
         ConfigurationError: As :func:`run_sft`.
     """
     lessons = _lessons(config)
-    policy = language_policy(config.policy, seed=config.seed, texts=no_texts)
+    policy = language_policy(config.policy, seed=config.seed, texts=no_texts, picture=lessons.picture)
     parameters, exact = trainable_parameters(policy, config.policy)
     played = len(lessons.tasks) * config.samples
     return SftPlan(
@@ -137,14 +146,15 @@ def _lessons(config: SftConfig) -> _Lessons:
             )
         tasks = choose_tasks(task_ids_of(env), config.tasks, config.limit)
         measured = evaluation_tasks(config.evaluation, partial(_evaluation_environment, config), tasks)
-        return _Lessons(getattr(env.unwrapped, "system_prompt", ""), rules_of(env), tasks, measured)
+        prompt = getattr(env.unwrapped, "system_prompt", "")
+        return _Lessons(prompt, rules_of(env), tasks, measured, picture_shape(env))
     finally:
         env.close()
 
 
 def _pupil(config: SftConfig, lessons: _Lessons, examples: Sequence[Episode]) -> CausalLMPolicy:
     texts = partial(episode_texts, evenly(examples), lessons.rules)
-    return language_policy(config.policy, seed=config.seed, texts=texts)
+    return language_policy(config.policy, seed=config.seed, texts=texts, picture=lessons.picture)
 
 
 def _check_length(longest: int, policy: CausalLMPolicy) -> None:

@@ -18,6 +18,7 @@ from fogline.agents.scheduler import close_quietly
 from fogline.core.errors import ConfigurationError
 from fogline.trainers.checkpoints import checkpoints, forget_checkpoints, load_checkpoint, save_checkpoint
 from fogline.trainers.config import TrainConfig
+from fogline.trainers.critics import Critic
 from fogline.trainers.learner import Learner, TrainingDiverged
 from fogline.trainers.logs import RunLog
 from fogline.trainers.measuring import episode_means, measure
@@ -42,6 +43,7 @@ class Trainer:
         task_ids: Tasks to train on.
         reference: For recipes with a divergence term.
         teacher: For recipes that distil.
+        critic: Judges the steps of every episode, for recipes that listen to one.
         evaluation_factory: Makes the environment that measures; the training one by default.
         evaluation_tasks: Tasks that measure; those of training by default.
         on_update: Told each row of the log.
@@ -61,12 +63,14 @@ class Trainer:
         *,
         reference: Scorer | None = None,
         teacher: Teacher | None = None,
+        critic: Critic | None = None,
         evaluation_factory: EnvFactory | None = None,
         evaluation_tasks: Sequence[str] | None = None,
         on_update: Callable[[Mapping[str, Any]], None] | None = None,
         processes: Processes | None = None,
     ) -> None:
         _check_group_size(recipe, config)
+        _check_critic(recipe, critic)
         self.policy = policy
         self.recipe = recipe
         self.config = config
@@ -76,7 +80,14 @@ class Trainer:
         self._device = weights.device
         dtype = torch.float64 if weights.dtype == torch.float64 else torch.float32
         self.rollouts = Rollouts(
-            env_factory, policy, task_ids, config.rollout, seed=config.seed, processes=self.processes, dtype=dtype
+            env_factory,
+            policy,
+            task_ids,
+            config.rollout,
+            seed=config.seed,
+            processes=self.processes,
+            critic=critic,
+            dtype=dtype,
         )
         self.learner = Learner(
             policy,
@@ -243,6 +254,18 @@ class Trainer:
                     "the environment reports no track %r (a metric '%s_end_turn'): the term %r of recipe %r is empty.",
                     term.mask, term.mask, term.name, self.recipe.name,
                 )  # fmt: skip
+
+
+def _check_critic(recipe: Recipe, critic: Critic | None) -> None:
+    if critic is not None and not recipe.judged:
+        raise ConfigurationError(
+            f"critic {critic.name!r}, but recipe {recipe.name!r} listens to none: leave it out, or choose pgpo."
+        )
+    if critic is None and "critic" in recipe.needs:
+        raise ConfigurationError(
+            f"recipe {recipe.name!r} with these settings credits single steps and needs a critic: pass critic=, such "
+            "as an OracleCritic, or set step_credit=0."
+        )
 
 
 def _check_group_size(recipe: Recipe, config: TrainConfig) -> None:

@@ -1,0 +1,286 @@
+"""A small critic that learned what a step looks like that does not hold (specification, 6.4).
+
+A language model, or one that sees, reads the whole episode; a linear head on its state behind each step says whether
+that step holds. It learns from replies that somebody else has judged: gold traces, and traces with one thing wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from fogline.core.episode import Episode
+from fogline.core.errors import ConfigurationError, DataError
+from fogline.trainers.batch import Batch, batch_of
+from fogline.trainers.critics import CriticFault, CriticRows, Judgement, StepScore
+from fogline.trainers.learner_config import LearnerConfig
+from fogline.trainers.table_critics import reply_of
+from fogline.trainers.whole import scored_parts
+
+_HEAD, _ABOUT = "critic_head.safetensors", "critic.json"
+_ROWS = 64
+
+
+class Reader(Protocol):
+    """A policy that reads episodes and has states: ``CausalLMPolicy``, ``VisionLMPolicy``."""
+
+    name: str
+
+    @property
+    def module(self) -> nn.Module:
+        """All weights."""
+        ...
+
+    def transcribe(self, episode: Episode, rules: str | Mapping[str, str] = "") -> Episode:
+        """The episode in its own tokens."""
+        ...
+
+    def states(
+        self, tokens: Tensor, attention_mask: Tensor, policy_mask: Tensor, context: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Hidden states ``[N,T,H]`` at the places that the policy wrote: each has read what stands before it."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write model and tokenizer."""
+        ...
+
+
+class LearnedCritic:
+    """Scores steps by a model's state behind them.
+
+    Args:
+        reader: Reads; its weights are the critic's own from now on.
+        head: From a state to the logit that a step holds; None for one that knows nothing yet.
+        rules: The environment's system prompt, where the reader is to see it.
+        name: In logs and errors.
+    """
+
+    def __init__(
+        self, reader: Any, head: nn.Linear | None = None, *, rules: str = "", name: str = "learned critic"
+    ) -> None:
+        self.name = name
+        self.reader: Any = reader
+        weight = next(reader.module.parameters())
+        if head is None:
+            width = reader.model.config.get_text_config().hidden_size
+            head = nn.Linear(width, 1, device=weight.device, dtype=weight.dtype)
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+        self.head = head
+        self._rules = rules
+
+    def judge(self, episodes: Sequence[Episode]) -> list[Judgement | CriticFault]:
+        """Judge what was replied; a reply that the reader's tokenizer cannot write has no judgement."""
+        unread: dict[int, CriticFault] = {}
+        seen: dict[int, Episode] = {}
+        for place, episode in enumerate(episodes):
+            try:
+                self.reader.check_vocabulary([turn.action for turn in episode.turns])
+                seen[place] = self.reader.transcribe(episode, self._rules)
+            except (ConfigurationError, DataError) as error:
+                unread[place] = CriticFault(f"{self.name} cannot read a reply to {episode.task_id!r}: {error}")
+        known: dict[int, Judgement] = {}
+        places = list(seen)
+        for start in range(0, len(places), _ROWS):
+            part = places[start : start + _ROWS]
+            known |= dict(zip(part, self._judged([seen[place] for place in part]), strict=True))
+        return [known[place] if place in known else unread[place] for place in range(len(episodes))]
+
+    @torch.no_grad()
+    def _judged(self, episodes: Sequence[Episode]) -> list[Judgement]:
+        traces = [reply_of(episode) for episode in episodes]
+        blank = [
+            Judgement(tuple(StepScore(0.0, place, len(episode.turns) - 1) for place in trace.places), anchored=False)
+            for episode, trace in zip(episodes, traces, strict=True)
+        ]
+        batch = batch_of(episodes, self.reader, judgements=blank)
+        probability = torch.sigmoid(self.logits(batch)).double()
+        found = []
+        for row, trace in enumerate(traces):
+            scores = probability[row, : len(trace.steps)].tolist()
+            steps = tuple(step._replace(score=score) for step, score in zip(blank[row].steps, scores, strict=True))
+            points = [step.anchor is not None and score >= 0.5 for step, score in zip(trace.steps, scores, strict=True)]
+            found.append(Judgement(steps, any(points)))
+        return found
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Logit that each step of a batch with ``critic`` rows holds, ``[N,K]``; 0 where there is no step."""
+        rows = _rows_of(batch)
+        states = self.reader.states(*scored_parts(batch))
+        behind = _behind(rows, batch.policy_mask).to(states.device)
+        chosen = states.gather(1, behind[..., None].expand(-1, -1, states.shape[-1]))
+        return torch.where(rows.mask.to(states.device), self.head(chosen)[..., 0], 0.0)
+
+    # Learning
+
+    def fit(
+        self,
+        episodes: Sequence[Episode],
+        verdicts: Sequence[Judgement],
+        *,
+        learner: LearnerConfig | None = None,
+        epochs: int = 1,
+        rows: int = 32,
+        seed: int = 0,
+    ) -> list[float]:
+        """Learn to agree with somebody else's verdicts; steps that hold weigh as much in all as those that do not.
+
+        Args:
+            episodes: Replies of all kinds.
+            verdicts: Of each of them; a step holds from 0.5 on.
+            learner: Rate and schedule.
+            epochs: Passes over the replies.
+            rows: Replies in a step of the optimiser.
+            seed: Decides their order.
+
+        Returns:
+            The loss of each step.
+
+        Raises:
+            DataError: There is nothing that holds, or nothing that does not.
+        """
+        settings = learner or LearnerConfig(learning_rate=1e-3)
+        batch = batch_of(
+            [self.reader.transcribe(episode, self._rules) for episode in episodes], self.reader, judgements=verdicts
+        )
+        weight = _balanced(_rows_of(batch))
+        parameters = [*self.reader.module.parameters(), *self.head.parameters()]
+        optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, betas=settings.betas, weight_decay=0.0)
+        order: list[Tensor] = []
+        for epoch in range(epochs):
+            generator = torch.Generator().manual_seed(seed * 1_009 + epoch)
+            order += torch.randperm(len(batch), generator=generator).split(rows)  # type: ignore[no-untyped-call]
+        losses = []
+        for step, part in enumerate(order):
+            for group in optimiser.param_groups:
+                group["lr"] = settings.rate(step, len(order))
+            loss = self._loss(batch.select(part).trimmed(), weight[part])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(parameters, settings.max_gradient_norm or torch.inf)
+            optimiser.step()
+            losses.append(loss.item())
+        return losses
+
+    def _loss(self, batch: Batch, weight: Tensor) -> Tensor:
+        rows = _rows_of(batch)
+        truth = (rows.score >= 0.5).to(weight.dtype)
+        losses = nn.functional.binary_cross_entropy_with_logits(self.logits(batch), truth, weight, reduction="sum")
+        return losses / weight.sum().clamp(min=1e-9)
+
+    # Keeping
+
+    def save(self, folder: str | Path) -> None:
+        """Write reader and head."""
+        from safetensors.torch import save_file
+
+        place = Path(folder)
+        self.reader.save(place)
+        save_file(self.head.state_dict(), str(place / _HEAD))
+        about = {"name": self.name, "reader": type(self.reader).__name__, "rules": self._rules}
+        (place / _ABOUT).write_text(json.dumps(about), "utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ConfigurationError: There is no critic in the folder.
+        """
+        from safetensors.torch import load_file
+
+        place = Path(folder)
+        if not (place / _ABOUT).exists():
+            raise ConfigurationError(
+                f"{str(folder)!r} holds no critic: expected a folder written by LearnedCritic.save."
+            )
+        about = json.loads((place / _ABOUT).read_text("utf-8"))
+        critic = cls(_reader(about["reader"], place), rules=about["rules"], name=about["name"])
+        critic.head.load_state_dict(load_file(str(place / _HEAD)))
+        return critic
+
+
+def auc_per_kind(
+    critic: LearnedCritic, gold: Sequence[Episode], spoilt: Mapping[str, Sequence[tuple[Episode, int]]]
+) -> dict[str, float | None]:
+    """How well a critic tells steps that do not hold from those that do, kind by kind.
+
+    A step that does not hold is compared with steps of gold traces that do the same thing: find, read, calc or pick.
+
+    Args:
+        critic: Under test.
+        gold: Replies that hold throughout.
+        spoilt: By kind, replies with the place of the first step that does not hold.
+
+    Returns:
+        Area under the curve by kind, 0.5 for guessing; None for a kind of which there is nothing.
+    """
+    holding: dict[str, list[float]] = {}
+    for episode, judgement in zip(gold, critic.judge(gold), strict=True):
+        if isinstance(judgement, Judgement):
+            for step, scored in zip(reply_of(episode).steps, judgement.steps, strict=True):
+                holding.setdefault(step.kind, []).append(scored.score)
+    found: dict[str, float | None] = {}
+    for kind, replies in spoilt.items():
+        pairs: dict[str, list[float]] = {}
+        for (episode, place), judgement in zip(replies, critic.judge([item for item, _ in replies]), strict=True):
+            if isinstance(judgement, Judgement):
+                pairs.setdefault(reply_of(episode).steps[place].kind, []).append(judgement.steps[place].score)
+        areas = [(area(holding.get(name, []), scores), len(scores)) for name, scores in pairs.items()]
+        known = [(value, number) for value, number in areas if value is not None]
+        total = sum(number for _, number in known)
+        found[kind] = sum(value * number for value, number in known) / total if total else None
+    return found
+
+
+def area(higher: Iterable[float], lower: Iterable[float]) -> float | None:
+    """Chance that one of ``higher`` is above one of ``lower``, ties counting half; None where either is empty."""
+    above, below = torch.tensor(list(higher)), torch.tensor(list(lower))
+    if not len(above) or not len(below):
+        return None
+    difference = above[:, None] - below
+    return float(((difference > 0).double() + 0.5 * (difference == 0).double()).mean())
+
+
+def _rows_of(batch: Batch) -> CriticRows:
+    assert batch.critic is not None, "the batch was made with judgements"
+    return batch.critic
+
+
+def _behind(rows: CriticRows, policy_mask: Tensor) -> Tensor:
+    """Where each step has just been read, ``[N,K]``: the token behind its last one, or the last that was written."""
+    width = rows.token_step.shape[1]
+    places = torch.arange(width, device=rows.token_step.device)
+    of_step = rows.token_step[:, None, :] == torch.arange(rows.score.shape[1], device=places.device)[:, None]
+    last = torch.where(of_step, places, -1).amax(2)
+    end = torch.where(policy_mask, places, 0).amax(1)
+    return torch.minimum(last + 1, end[:, None])
+
+
+def _balanced(rows: CriticRows) -> Tensor:
+    """Weight of each step, ``[N,K]``: both verdicts count the same in all, and the mean weight is 1."""
+    holds = rows.mask & (rows.score >= 0.5)
+    fails = rows.mask & ~holds
+    counts = holds.sum(), fails.sum()
+    if not all(counts):
+        raise DataError(
+            f"{int(counts[0])} steps that hold and {int(counts[1])} that do not: a critic needs both to learn from."
+        )
+    total = float(rows.mask.sum())
+    return (holds * (total / (2 * counts[0])) + fails * (total / (2 * counts[1]))).to(rows.score.dtype)
+
+
+def _reader(kind: str, folder: Path) -> Any:
+    if kind == "VisionLMPolicy":
+        from fogline.agents.policies.vision import VisionLMPolicy
+
+        return VisionLMPolicy(str(folder))
+    from fogline.agents.policies.language import CausalLMPolicy
+
+    return CausalLMPolicy(str(folder))
