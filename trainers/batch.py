@@ -392,7 +392,8 @@ def _stack_rows(name: str, arrays: Sequence[Array | None]) -> Tensor:
     full = np.zeros((len(arrays), *max(shapes)), next(array.dtype for array in arrays if array is not None))
     for row, array in enumerate(arrays):
         if array is not None:
-            full[row, *map(slice, array.shape)] = array
+            inside: tuple[int | slice, ...] = (row, *map(slice, array.shape))
+            full[inside] = array
     return torch.from_numpy(full)
 
 

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from fogline.core.episode import Episode
 from fogline.core.errors import ConfigurationError, DataError
 from fogline.trainers.batch import Batch, batch_of
-from fogline.trainers.critics import CriticFault, CriticRows, Judgement, StepScore
+from fogline.trainers.critics import CriticFault, CriticRows, Judgement
 from fogline.trainers.learner_config import LearnerConfig
-from fogline.trainers.table_critics import reply_of
+from fogline.trainers.table_critics import judgement_of, reply_of
 from fogline.trainers.whole import scored_parts
 
 _HEAD, _ABOUT = "critic_head.safetensors", "critic.json"
@@ -95,19 +95,11 @@ class LearnedCritic:
     @torch.no_grad()
     def _judged(self, episodes: Sequence[Episode]) -> list[Judgement]:
         traces = [reply_of(episode) for episode in episodes]
-        blank = [
-            Judgement(tuple(StepScore(0.0, place, len(episode.turns) - 1) for place in trace.places), anchored=False)
-            for episode, trace in zip(episodes, traces, strict=True)
-        ]
+        blank = [judgement_of(trace, [0.0] * len(trace.steps)) for trace in traces]
         batch = batch_of(episodes, self.reader, judgements=blank)
-        probability = torch.sigmoid(self.logits(batch)).double()
-        found = []
-        for row, trace in enumerate(traces):
-            scores = probability[row, : len(trace.steps)].tolist()
-            steps = tuple(step._replace(score=score) for step, score in zip(blank[row].steps, scores, strict=True))
-            points = [step.anchor is not None and score >= 0.5 for step, score in zip(trace.steps, scores, strict=True)]
-            found.append(Judgement(steps, any(points)))
-        return found
+        probability = torch.sigmoid(self.logits(batch)).tolist()
+        pairs = zip(traces, probability, strict=True)
+        return [judgement_of(trace, scores[: len(trace.steps)]) for trace, scores in pairs]
 
     def logits(self, batch: Batch) -> Tensor:
         """Logit that each step of a batch with ``critic`` rows holds, ``[N,K]``; 0 where there is no step."""

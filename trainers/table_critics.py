@@ -82,6 +82,13 @@ class OracleCritic:
         return [bool(draw < self._flip) for draw in rng.random(steps)]
 
 
+def judgement_of(trace: Trace, scores: Sequence[float]) -> Judgement:
+    """The judgement of a critic that scores steps and knows no table: what it believes points at something does."""
+    points = [step.anchor is not None and score >= 0.5 for step, score in zip(trace.steps, scores, strict=True)]
+    steps = (StepScore(score, place) for score, place in zip(scores, trace.places, strict=True))
+    return Judgement(tuple(steps), any(points))
+
+
 def reply_of(episode: Episode) -> Trace:
     """What an episode of VisualTable-v0 says, read as a trace; nothing where nothing was said.
 

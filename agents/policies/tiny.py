@@ -16,6 +16,7 @@ import torch
 
 from fogline.agents.chat import rendered
 from fogline.agents.policies.induction_heads import plant_induction_heads
+from fogline.agents.policies.pictures import words_of
 from fogline.core.episode import Episode
 from fogline.core.errors import ConfigurationError
 
@@ -44,7 +45,7 @@ Document = Sequence[str]
 
 
 def episode_texts(episodes: Iterable[Episode], rules: Iterable[str] = ()) -> list[list[str]]:
-    """Observations and actions of each episode: what :func:`fit_tokenizer` takes.
+    """Observations, the question alone of those with a picture, and actions: what :func:`fit_tokenizer` takes.
 
     Args:
         episodes: Text episodes, such as an oracle's.
@@ -53,7 +54,7 @@ def episode_texts(episodes: Iterable[Episode], rules: Iterable[str] = ()) -> lis
     documents = []
     opening = list(rules)
     for episode in episodes:
-        said = [rendered(text) for turn in episode.turns for text in (turn.observation, turn.action)]
+        said = [rendered(text) for turn in episode.turns for text in (words_of(turn.observation), turn.action)]
         documents.append([*opening, *said])
     return documents
 
@@ -62,9 +63,10 @@ def fit_tokenizer(
     texts: Sequence[str | Document],
     *,
     vocabulary_size: int = 768,
-    phrase_share: float = 0.5,
+    phrase_share: float | None = 0.5,
     piece_length: int = 3,
     alphabet: str = "",
+    phrases: Sequence[str] = (),
 ) -> Any:
     """Fit a tokenizer to what an environment says and hears.
 
@@ -73,9 +75,10 @@ def fit_tokenizer(
             different tasks and databases, since what most of them share is taken for boilerplate.
         vocabulary_size: Most tokens, special ones and all single characters included.
         phrase_share: A word in at least this share of the documents is boilerplate. Runs of such words and of
-            punctuation become one token each.
+            punctuation become one token each. None looks for none.
         piece_length: Longest piece of other words, in characters.
         alphabet: Characters to know besides printable ASCII and those of the texts.
+        phrases: Strings that are one token each in any case, such as the places of a grid.
 
     Returns:
         A ``PreTrainedTokenizerFast`` that decodes exactly what it encoded, and has a prefix-preserving chat template.
@@ -89,15 +92,16 @@ def fit_tokenizer(
         raise ConfigurationError("no texts to fit a tokenizer to: expected at least one document; see episode_texts.")
     letters = sorted({*_PRINTABLE, *alphabet, *(letter for text in _segments(documents) for letter in text)})
     base = [*_SPECIAL, *letters]
-    room = vocabulary_size - len(base)
+    room = vocabulary_size - len(base) - len(phrases)
     if room < 0:
         raise ConfigurationError(
             f"vocabulary_size={vocabulary_size} is too small: the texts and printable ASCII have {len(letters)} "
-            f"characters, and there are {len(_SPECIAL)} special tokens."
+            f"characters, and there are {len(_SPECIAL)} special tokens and {len(phrases)} phrases."
         )
-    phrases = _phrases(documents, phrase_share, room // 2)
-    words = _words(documents, phrases, piece_length, (room - len(phrases)) // 2)
-    return _build(base, phrases, words, _rest(documents, phrases), vocabulary_size - len(phrases), piece_length)
+    found = [] if phrase_share is None else _phrases(documents, phrase_share, room // 2)
+    whole = list(dict.fromkeys([*phrases, *found]))
+    words = _words(documents, whole, piece_length, (room - len(found)) // 2)
+    return _build(base, whole, words, _rest(documents, whole), vocabulary_size - len(whole), piece_length)
 
 
 def tiny_causal_lm(

@@ -5,17 +5,13 @@ Source: specification of PGHS, section 6 (output schema).
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from dataclasses import dataclass
 from typing import Any
 
+from fogline.core.chat.json_reply import json_object
 from fogline.core.errors import FoglineError
 
-_REASONING = re.compile(r"\A.*</think>|<think>.*\Z", re.DOTALL)
-"""Chat templates may open the tag themselves, so that an answer holds its end alone."""
-_FENCE = re.compile(r"^```(?:json)?\s*|\s*```$")
 _AGREE = 0.05
 """How far share_order may be from the anchor and delta together, and both shares from more than everybody."""
 _TEXTS = ("decisive_attributes", "unknowns")
@@ -65,13 +61,10 @@ def read_answer(text: str, anchor: float) -> Answer:
     Raises:
         AnswerFault: For anything but one JSON object with the asked fields, in range, that agree with one another.
     """
-    bare = _FENCE.sub("", _REASONING.sub("", text).strip()).strip()
     try:
-        document = json.loads(bare)
+        document = json_object(text)
     except ValueError as error:
-        raise AnswerFault(f"this is no JSON: {str(error)[:80]}") from error
-    if not isinstance(document, dict):
-        raise AnswerFault(f"expected one JSON object, not {type(document).__name__}")
+        raise AnswerFault(str(error)) from error
     numbers = {name: _number(document, name, *bounds) for name, bounds in _RANGES.items()}
     texts = {name: _texts(document, name) for name in _TEXTS}
     if numbers["direction"] not in (-1, 0, 1):

@@ -297,7 +297,7 @@ def test_methods_that_listen_to_no_critic_and_credit_without_one_are_refused(
     dataset: TableDataset, policy: CausalLMPolicy, tmp_path: Path
 ) -> None:
     config = TrainConfig(recipe="grpo", env=ENV, out=str(tmp_path))
-    with pytest.raises(ConfigurationError, match="'oracle'.*grpo"):
+    with pytest.raises(ConfigurationError, match=r"'oracle'.*grpo"):
         Trainer(
             policy, make_recipe("grpo"), config, factory(dataset), tuple(dataset.tasks), critic=OracleCritic(dataset)
         )

@@ -1,0 +1,85 @@
+"""How a tower that has seen nothing learns to see: its features are drawn to the words that stand in the patches.
+
+Real models begin with a tower that was trained on pictures and words. A tiny one, taught by a language model's loss
+alone, waits on a plateau until words and features happen to meet; this makes them meet, in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fogline.core.errors import ConfigurationError
+from fogline.trainers.learner_config import LearnerConfig
+
+
+def align(
+    policy: Any,
+    pictures: Sequence[np.ndarray[Any, Any]],
+    words: Sequence[Sequence[str]],
+    *,
+    learner: LearnerConfig | None = None,
+    epochs: int = 1,
+    rows: int = 32,
+    seed: int = 0,
+) -> list[float]:
+    """Draw the features of pictures to the embeddings of words; the language model is left as it is.
+
+    Args:
+        policy: A ``VisionLMPolicy``.
+        pictures: ``[H,W,3]`` uint8 each, all of one shape.
+        words: Of each picture, the word of every feature in order; each is one token.
+        learner: Rate and schedule.
+        epochs: Passes over the pictures.
+        rows: Pictures in a step of the optimiser.
+        seed: Decides their order.
+
+    Returns:
+        The loss of each step: squared distance, as a share of the embeddings' variance; 1 is knowing nothing.
+
+    Raises:
+        ConfigurationError: A word that is not one token, or another number of words than of features.
+    """
+    settings = learner or LearnerConfig(learning_rate=3e-3)
+    known = {word: _token(policy.tokenizer, word) for word in dict.fromkeys(word for row in words for word in row)}
+    ids = torch.tensor([[known[word] for word in row] for row in words])
+    table = policy.model.get_input_embeddings().weight
+    target = table.detach().clone()
+    scale = target.var()
+    parameters = [weight for name, weight in policy.model.named_parameters() if _sees(name)]
+    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, betas=settings.betas, weight_decay=0.0)
+    order: list[Tensor] = []
+    for epoch in range(epochs):
+        generator = torch.Generator().manual_seed(seed * 1_009 + epoch)
+        order += torch.randperm(len(pictures), generator=generator).split(rows)  # type: ignore[no-untyped-call]
+    losses = []
+    for step, part in enumerate(order):
+        for group in optimiser.param_groups:
+            group["lr"] = settings.rate(step, len(order))
+        found = torch.stack(policy.features([pictures[index] for index in part.tolist()]))
+        if found.shape[1] != ids.shape[1]:
+            raise ConfigurationError(
+                f"a picture has {found.shape[1]} features and {ids.shape[1]} words: expected one word for each."
+            )
+        loss = (found - target[ids[part].to(target.device)]).square().mean() / scale
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        losses.append(loss.item())
+    policy.version += 1
+    return losses
+
+
+def _token(tokenizer: Any, word: str) -> int:
+    ids = tokenizer(word, add_special_tokens=False)["input_ids"]
+    if len(ids) != 1:
+        raise ConfigurationError(f"the word {word!r} is {len(ids)} tokens: expected one; add it to the vocabulary.")
+    return int(ids[0])
+
+
+def _sees(name: str) -> bool:
+    return "vision_tower" in name or "multi_modal_projector" in name
