@@ -28,6 +28,12 @@ def train(
         str | None,
         typer.Option(metavar="SOURCE", help="Of methods that distil: a model, the URL of fogline teach, a .parquet."),
     ] = None,
+    critic: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE", help="Of pgpo: oracle[:CHANCE], a folder or URL#MODEL. (default: the environment)"
+        ),
+    ] = None,
     updates: Annotated[int | None, typer.Option(metavar="N", help="Batches to learn from. (default: 100)")] = None,
     learning_rate: arguments.LearningRate = None,
     tasks_per_update: Annotated[
@@ -76,8 +82,8 @@ def train(
 
     flags: dict[str, Any] = {
         "recipe": recipe, "env": env, "env_kwargs": key_values(env_kwargs, "--set"), "teacher": teacher,
-        "options": key_values(option, "--option"), "tasks": tuple(task or ()), "limit": limit, "updates": updates,
-        "seed": seed, "policy": table_of(policy, "--policy", model=model, device=device, dtype=dtype),
+        "critic": critic, "options": key_values(option, "--option"), "tasks": tuple(task or ()), "limit": limit,
+        "updates": updates, "seed": seed, "policy": table_of(policy, "--policy", model=model, device=device, dtype=dtype),
         "rollout": table_of(rollout, "--rollout", tasks_per_update=tasks_per_update, group_size=group_size),
         "learner": table_of(learner, "--learner", learning_rate=learning_rate),
         "evaluation": key_values(evaluation, "--evaluation"), "out": None if out is None else str(out),

@@ -117,6 +117,9 @@ class TrainConfig(BaseModel):
         policy: Who is trained.
         teacher: Who is listened to, for methods that distil: a folder or hub name of a model with the student's
             tokenizer, the URL of a server (``fogline teach``), or the Parquet file of a cached teacher.
+        critic: Who judges single steps, for methods that listen to one: in environments of tables ``oracle``, or
+            ``oracle:CHANCE``, which turns that share of its verdicts round; a folder that ``LearnedCritic.save``
+            wrote; or ``URL#MODEL`` of a chat server. By default the environment's own score.
         rollout: What is played.
         learner: How weights follow.
         evaluation: How it is measured.
@@ -139,6 +142,7 @@ class TrainConfig(BaseModel):
     seed: int = Field(default=0, ge=0)
     policy: PolicyConfig = PolicyConfig()
     teacher: str | None = None
+    critic: str | None = None
     rollout: RolloutConfig = RolloutConfig()
     learner: LearnerConfig = LearnerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

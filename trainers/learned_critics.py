@@ -1,7 +1,8 @@
 """A small critic that learned what a step looks like that does not hold (specification, 6.4).
 
-A language model, or one that sees, reads the whole episode; a linear head on its state behind each step says whether
-that step holds. It learns from replies that somebody else has judged: gold traces, and traces with one thing wrong.
+A language model, or one that sees, reads the whole episode. A linear head says whether a step holds, by the model's
+state behind it and by how much its tokens surprised the model: who could have written a step notices what is odd in it.
+It learns from replies that somebody else has judged, and to write those that hold throughout.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from fogline.trainers.whole import scored_parts
 
 _HEAD, _ABOUT = "critic_head.safetensors", "critic.json"
 _ROWS = 64
+_SURPRISE = 10.0
+"""Nats beyond which a token is as odd as any."""
 
 
 class Reader(Protocol):
@@ -46,17 +49,21 @@ class Reader(Protocol):
         """Hidden states ``[N,T,H]`` at the places that the policy wrote: each has read what stands before it."""
         ...
 
+    def distribution(self, states: Tensor) -> Tensor:
+        """Log-probabilities ``[…,V]`` from states ``[…,H]``."""
+        ...
+
     def save(self, folder: Path) -> None:
         """Write model and tokenizer."""
         ...
 
 
 class LearnedCritic:
-    """Scores steps by a model's state behind them.
+    """Scores steps by a model's state behind them, and its surprise at them.
 
     Args:
         reader: Reads; its weights are the critic's own from now on.
-        head: From a state to the logit that a step holds; None for one that knows nothing yet.
+        head: From a state and two measures of surprise to the logit that a step holds; None for one that knows nothing.
         rules: The environment's system prompt, where the reader is to see it.
         name: In logs and errors.
     """
@@ -69,7 +76,7 @@ class LearnedCritic:
         weight = next(reader.module.parameters())
         if head is None:
             width = reader.model.config.get_text_config().hidden_size
-            head = nn.Linear(width, 1, device=weight.device, dtype=weight.dtype)
+            head = nn.Linear(width + 2, 1, device=weight.device, dtype=weight.dtype)
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
         self.head = head
@@ -97,17 +104,28 @@ class LearnedCritic:
         traces = [reply_of(episode) for episode in episodes]
         blank = [judgement_of(trace, [0.0] * len(trace.steps)) for trace in traces]
         batch = batch_of(episodes, self.reader, judgements=blank)
-        probability = torch.sigmoid(self.logits(batch)).tolist()
+        probability = torch.sigmoid(self.read(batch)[0]).tolist()
         pairs = zip(traces, probability, strict=True)
         return [judgement_of(trace, scores[: len(trace.steps)]) for trace, scores in pairs]
 
-    def logits(self, batch: Batch) -> Tensor:
-        """Logit that each step of a batch with ``critic`` rows holds, ``[N,K]``; 0 where there is no step."""
+    def read(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Read a batch with ``critic`` rows.
+
+        Returns:
+            The logit that each step holds, ``[N,K]``, 0 where there is no step; the log-probability of each token that
+            was written, ``[N,T]``.
+        """
         rows = _rows_of(batch)
         states = self.reader.states(*scored_parts(batch))
-        behind = _behind(rows, batch.policy_mask).to(states.device)
-        chosen = states.gather(1, behind[..., None].expand(-1, -1, states.shape[-1]))
-        return torch.where(rows.mask.to(states.device), self.head(chosen)[..., 0], 0.0)
+        device = states.device
+        written = (batch.policy_mask & batch.attention_mask).to(device)
+        chosen = batch.tokens.to(device)[written]
+        found = self.reader.distribution(states[written]).gather(1, chosen[:, None])[:, 0]
+        logp = found.new_zeros(written.shape).index_put((written,), found)
+        of_step, behind = _places(rows, batch.policy_mask)
+        state = states.gather(1, behind.to(device)[..., None].expand(-1, -1, states.shape[-1]))
+        logits = self.head(torch.cat((state, _surprise(logp, of_step.to(device))), -1))[..., 0]
+        return torch.where(rows.mask.to(device), logits, 0.0), logp
 
     # Learning
 
@@ -121,7 +139,9 @@ class LearnedCritic:
         rows: int = 32,
         seed: int = 0,
     ) -> list[float]:
-        """Learn to agree with somebody else's verdicts; steps that hold weigh as much in all as those that do not.
+        """Learn to agree with somebody else's verdicts, and to write what holds throughout.
+
+        Steps that hold weigh as much in all as those that do not.
 
         Args:
             episodes: Replies of all kinds.
@@ -161,10 +181,13 @@ class LearnedCritic:
         return losses
 
     def _loss(self, batch: Batch, weight: Tensor) -> Tensor:
+        """Cross-entropy of the verdicts, and of the tokens of replies that hold throughout."""
         rows = _rows_of(batch)
         truth = (rows.score >= 0.5).to(weight.dtype)
-        losses = nn.functional.binary_cross_entropy_with_logits(self.logits(batch), truth, weight, reduction="sum")
-        return losses / weight.sum().clamp(min=1e-9)
+        logits, logp = self.read(batch)
+        judging = nn.functional.binary_cross_entropy_with_logits(logits, truth, weight, reduction="sum")
+        whole = (truth.bool() | ~rows.mask).all(1)[:, None] & batch.policy_mask
+        return judging / weight.sum().clamp(min=1e-9) - (logp * whole).sum() / whole.sum().clamp(min=1)
 
     # Keeping
 
@@ -245,14 +268,24 @@ def _rows_of(batch: Batch) -> CriticRows:
     return batch.critic
 
 
-def _behind(rows: CriticRows, policy_mask: Tensor) -> Tensor:
-    """Where each step has just been read, ``[N,K]``: the token behind its last one, or the last that was written."""
-    width = rows.token_step.shape[1]
-    places = torch.arange(width, device=rows.token_step.device)
-    of_step = rows.token_step[:, None, :] == torch.arange(rows.score.shape[1], device=places.device)[:, None]
+def _places(rows: CriticRows, policy_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens of each step, ``[N,K,T]`` bool, and where it has just been read, ``[N,K]``.
+
+    That is at the token behind its last one, or at the last that was written.
+    """
+    places = torch.arange(rows.token_step.shape[1])
+    of_step = rows.token_step[:, None, :] == torch.arange(rows.score.shape[1])[:, None]
     last = torch.where(of_step, places, -1).amax(2)
     end = torch.where(policy_mask, places, 0).amax(1)
-    return torch.minimum(last + 1, end[:, None])
+    return of_step, torch.minimum(last + 1, end[:, None])
+
+
+def _surprise(logp: Tensor, of_step: Tensor) -> Tensor:
+    """Least log-probability of a step's tokens, and their sum, ``[N,K,2]``, from -1 to 0."""
+    each = logp[:, None, :]
+    least = torch.where(of_step, each, 0.0).amin(2)
+    total = torch.where(of_step, each, 0.0).sum(2)
+    return torch.stack((least, total), -1).clamp(min=-_SURPRISE) / _SURPRISE
 
 
 def _balanced(rows: CriticRows) -> Tensor:

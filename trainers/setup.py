@@ -14,12 +14,13 @@ from fogline.agents.environments import choose_tasks, environment_name, make_env
 from fogline.agents.policies.language import CausalLMPolicy
 from fogline.agents.policies.pictures import IMAGE, QUESTION
 from fogline.agents.policies.policy import Policy
-from fogline.agents.registry import SCRIPTED, make_agent
+from fogline.agents.registry import SCRIPTED, load_dataset, make_agent
 from fogline.agents.rollout import Assignment
 from fogline.core.episode import Episode
 from fogline.core.errors import ConfigurationError
 from fogline.core.spaces import UnicodeText
 from fogline.trainers.config import EvaluationConfig, PolicyConfig, TrainConfig
+from fogline.trainers.critics import Critic
 from fogline.trainers.processes import Processes
 from fogline.trainers.recipes import make_recipe
 from fogline.trainers.teachers import LocalTeacher, Teacher
@@ -28,6 +29,7 @@ from fogline.trainers.trainer import Trainer
 Item = TypeVar("Item")
 
 TINY = "tiny"
+TABLES = "VisualTable-v0"
 FITTED_EPISODES = 64
 
 
@@ -75,6 +77,7 @@ def make_trainer(
         tasks,
         reference=policy.reference() if "reference" in needs else None,
         teacher=teacher,
+        critic=None if config.critic is None else open_critic(config.critic, config),
         evaluation_factory=evaluation,
         evaluation_tasks=evaluation_tasks(config.evaluation, evaluation, tasks),
         on_update=on_update,
@@ -112,6 +115,41 @@ def open_teacher(source: str, settings: PolicyConfig, *, seeing: bool = False) -
             name=source,
         )
     )
+
+
+def open_critic(source: str, config: TrainConfig) -> Critic:
+    """A critic of steps by where it is.
+
+    Args:
+        source: ``oracle``, ``oracle:CHANCE``, a folder, or ``URL#MODEL``.
+        config: Of the run; an oracle knows its environment's data set.
+
+    Raises:
+        ConfigurationError: There is no such critic, or none for this environment.
+    """
+    if source.startswith(("http://", "https://")):
+        from fogline.core.chat import OpenAIChatModel
+        from fogline.trainers.chat_critics import ChatCritic
+
+        url, _, model = source.partition("#")
+        if not model:
+            raise ConfigurationError(f"critic={source!r} names no model: expected URL#MODEL, as the server knows it.")
+        return ChatCritic(OpenAIChatModel(model, base_url=url))
+    name, _, chance = source.partition(":")
+    if name != "oracle":
+        from fogline.trainers.learned_critics import LearnedCritic
+
+        return LearnedCritic.load(source)
+    from fogline.trainers.table_critics import OracleCritic
+
+    if environment_name(config.env) != TABLES:
+        raise ConfigurationError(f"critic={source!r}: only {TABLES} has an oracle of steps, not {config.env!r}.")
+    try:
+        flip = float(chance or 0)
+    except ValueError:
+        raise ConfigurationError(f"critic={source!r}: expected oracle, or oracle:CHANCE such as oracle:0.2.") from None
+    shared = {name: config.env_kwargs[name] for name in ("size", "find_rule", "form") if name in config.env_kwargs}
+    return OracleCritic(load_dataset(TABLES, config.env_kwargs), flip=flip, seed=config.seed, **shared)
 
 
 def make_policy(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -27,6 +28,7 @@ from fogline.trainers.config import RolloutConfig, TrainConfig
 from fogline.trainers.critics import CriticFault, Judgement, StepScore, judged
 from fogline.trainers.process import process_score, step_credit
 from fogline.trainers.recipes import make_recipe
+from fogline.trainers.setup import open_critic
 from fogline.trainers.table_critics import OracleCritic
 from fogline.trainers.trainer import Trainer
 
@@ -303,3 +305,38 @@ def test_methods_that_listen_to_no_critic_and_credit_without_one_are_refused(
         )
     with pytest.raises(ConfigurationError, match="step_credit=0"):
         trainer(dataset, policy, tmp_path, None, step_credit=1.0)
+
+
+# By name
+
+
+def settings(critic: str, **more: Any) -> TrainConfig:
+    kwargs = {"observation": "symbols", "size": "tiny", "prompt": "short", "gate": "off", "level": 1}
+    return TrainConfig(recipe="pgpo", env=ENV, env_kwargs=kwargs, critic=critic, **more)
+
+
+def test_a_critic_is_opened_by_name() -> None:
+    assert open_critic("oracle", settings("oracle")).name == "oracle"
+    assert open_critic("oracle:0.2", settings("oracle:0.2")).name == "oracle, errs in 0.2"
+    chat = open_critic("http://127.0.0.1:9/v1#some/model", settings("x"))
+    assert chat.name == "chat critic some/model"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("oracle:often", "oracle:CHANCE"),
+        ("oracle:2", "flip=2.0"),
+        ("http://127.0.0.1:9/v1", "URL#MODEL"),
+        ("nowhere", "holds no critic"),
+    ],
+)
+def test_a_critic_that_is_none_is_refused(source: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        open_critic(source, settings(source))
+
+
+def test_only_tables_have_an_oracle() -> None:
+    config = settings("oracle").model_copy(update={"env": "TrustSQL-v0"})
+    with pytest.raises(ConfigurationError, match="VisualTable-v0"):
+        open_critic("oracle", config)

@@ -33,7 +33,7 @@ class TableMethod(Method):
 
 GRPO, DAPO, OUTCOME, PGPO = "GRPO", "DAPO", "PGPO without process", "PGPO"
 BY_REWARD, STEPS = "PGPO, filtered by reward", "PGPO, step credit"
-ERRS, ERRS_OFTEN, LEARNED = "PGPO, critic errs in .05", "PGPO, critic errs in .2", "PGPO, learned critic"
+ERRS, LEARNED = "PGPO, critic errs in .2", "PGPO, learned critic"
 METHODS: Mapping[str, TableMethod] = {
     GRPO: TableMethod("grpo", {"aggregation": "token-mean"}),
     DAPO: TableMethod("dapo"),
@@ -41,8 +41,7 @@ METHODS: Mapping[str, TableMethod] = {
     PGPO: TableMethod("pgpo"),
     BY_REWARD: TableMethod("pgpo", {"filter_on": "reward"}),
     STEPS: TableMethod("pgpo", {"step_credit": 0.5}, critic="oracle"),
-    ERRS: TableMethod("pgpo", critic="oracle", flip=0.05),
-    ERRS_OFTEN: TableMethod("pgpo", critic="oracle", flip=0.2),
+    ERRS: TableMethod("pgpo", critic="oracle", flip=0.2),
     LEARNED: TableMethod("pgpo", critic="learned"),
 }
 """GRPO, DAPO and PGPO without process earn 0.9 for a right answer and 0.1 for a reply of the grammar."""
@@ -85,7 +84,7 @@ def _claims() -> tuple[Claim, ...]:
             for metric in (OVERLAP, JUDGED):
                 found.append(claimed(metric, pgpo, baseline, "higher", "abstract; no figure", margin=GROUNDED))
             found.append(claimed(MISPLACED, pgpo, baseline, "lower", "abstract; no figure", margin=GROUNDED))
-        for other in (ERRS, ERRS_OFTEN, LEARNED):
+        for other in (ERRS, LEARNED):
             arm, baseline = at(other, shortcut), at(OUTCOME, shortcut)
             found.append(claimed(OVERLAP, arm, baseline, "higher", "our question", margin=GROUNDED))
             found.append(claimed(ACCURACY, arm, baseline, "higher", "our question", margin=HIGHER))
@@ -147,22 +146,22 @@ class TablePlan(BaseModel):
     sight_epochs: int = 3
     sight_rate: float = 3e-3
     shown_tables: int = 6000
-    shown_epochs: int = 4
+    shown_epochs: int = 6
     shown_rows: int = 32
     shown_rate: float = 2e-3
     slips: float = 0.3
-    critic_tables: int = 1000
-    critic_epochs: int = 3
-    critic_rate: float = 1e-3
+    critic_tables: int = 800
+    critic_epochs: int = 2
+    critic_rate: float = 2e-3
     tables: int = 2000
     tasks_per_update: int = 8
     group_size: int = 8
-    updates: int = 80
+    updates: int = 60
     minibatches: int = 2
     warmup: int = 3
     test_tables: int = 100
     test_samples: int = 4
-    evaluations: int = 4
+    evaluations: int = 3
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     tuning_seeds: tuple[int, ...] = ()
     learning_rates: tuple[float, ...] = (3e-4,)
@@ -221,8 +220,9 @@ class TablePlan(BaseModel):
                 "for PGPO and for PGPO without process alike"
             ),
             "before the plan": (
-                "on seed 900, in the test split: warm starts of several lengths; PGPO, PGPO without process and GRPO "
-                "for 60 updates with symbols, the first two with pixels. No seed above was run"
+                "on seed 900: warm starts of several lengths, critics of several kinds; PGPO, PGPO without process and "
+                "GRPO for 60 updates with symbols, the first two with pixels, looked at in the test split. From a start "
+                "that could not search yet, all of them learned the shortcut instead. No seed above was run"
             ),
             "margins": {
                 "accuracies": f"at least {HIGHER}, and the interval leaves 0 out",
