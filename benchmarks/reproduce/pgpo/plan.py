@@ -221,8 +221,8 @@ class TablePlan(BaseModel):
             ),
             "before the plan": (
                 "on seed 900: warm starts of several lengths, critics of several kinds; PGPO, PGPO without process and "
-                "GRPO for 60 updates with symbols, the first two with pixels, looked at in the test split. From a start "
-                "that could not search yet, all of them learned the shortcut instead. No seed above was run"
+                "GRPO for 60 updates with symbols, the first two with pixels, looked at in the test split. From a "
+                "start that could not search yet, all of them learned the shortcut instead. No seed above was run"
             ),
             "margins": {
                 "accuracies": f"at least {HIGHER}, and the interval leaves 0 out",
