@@ -83,7 +83,8 @@ def train(
     flags: dict[str, Any] = {
         "recipe": recipe, "env": env, "env_kwargs": key_values(env_kwargs, "--set"), "teacher": teacher,
         "critic": critic, "options": key_values(option, "--option"), "tasks": tuple(task or ()), "limit": limit,
-        "updates": updates, "seed": seed, "policy": table_of(policy, "--policy", model=model, device=device, dtype=dtype),
+        "updates": updates, "seed": seed,
+        "policy": table_of(policy, "--policy", model=model, device=device, dtype=dtype),
         "rollout": table_of(rollout, "--rollout", tasks_per_update=tasks_per_update, group_size=group_size),
         "learner": table_of(learner, "--learner", learning_rate=learning_rate),
         "evaluation": key_values(evaluation, "--evaluation"), "out": None if out is None else str(out),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from operator import sub
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,37 +15,12 @@ from fogline.agents.policies.policy import ROW_PREFIX, Array, Policy, RowContext
 from fogline.core.episode import Episode, Turn
 from fogline.core.errors import ConfigurationError, DataError, check_choice
 from fogline.core.rewards import RewardScheme
-from fogline.trainers.critics import CriticRows, Judged, Judgement, critic_rows
+from fogline.trainers.critics import Judged, Judgement, critic_rows
 from fogline.trainers.payments import Value, of_term, of_terms, payments, whole
+from fogline.trainers.rows import CriticRows, TeacherRows, each_tensor
 
 END_TURN = "_end_turn"
 """A metric ``NAME_end_turn`` is the last turn of the track ``NAME``, or -1: TrustSQL-v0 reports ``schema_end_turn``."""
-
-
-@dataclass(frozen=True)
-class TeacherRows:
-    """What a teacher said about the tokens of a batch.
-
-    Attributes:
-        logp: Of the sampled tokens, ``[N,T]``.
-        top_ids: Most likely tokens, ``[N,T,K]`` int64.
-        top_logp: Their log-probabilities, ``[N,T,K]``; ``-inf`` where the teacher named fewer.
-        entropy: Of the teacher, ``[N,T]`` in nats.
-        states: What ``distribution`` reads, ``[N,T,H]``: the whole vocabulary without ``[N,T,V]``.
-        distribution: From states ``[M,H]`` to log-probabilities ``[M,V]``, without gradient.
-        temperature: At which the teacher scored.
-    """
-
-    logp: Tensor
-    top_ids: Tensor | None = None
-    top_logp: Tensor | None = None
-    entropy: Tensor | None = None
-    states: Tensor | None = None
-    distribution: Callable[[Tensor], Tensor] | None = None
-    temperature: float = 1.0
-
-
-Rows = TypeVar("Rows", TeacherRows, CriticRows)
 
 
 @dataclass(frozen=True)
@@ -143,7 +118,7 @@ class Batch:
         changes["masks"] = {name: cut(mask) for name, mask in self.masks.items()}
         changes["context"] = {name: _cut_context(name, tensor, length) for name, tensor in self.context.items()}
         if self.teacher is not None:
-            changes["teacher"] = _each_tensor(self.teacher, cut)
+            changes["teacher"] = each_tensor(self.teacher, cut)
         if self.critic is not None:
             changes["critic"] = replace(self.critic, token_step=cut(self.critic.token_step))
         return replace(self, **changes)
@@ -155,7 +130,7 @@ class Batch:
             if isinstance(value, Tensor):
                 changes[item.name] = change(value)
             elif isinstance(value, TeacherRows | CriticRows):
-                changes[item.name] = _each_tensor(value, change)
+                changes[item.name] = each_tensor(value, change)
             elif isinstance(value, Mapping):
                 changes[item.name] = {name: change(tensor) for name, tensor in value.items()}
         return replace(self, **changes)
@@ -399,8 +374,3 @@ def _stack_rows(name: str, arrays: Sequence[Array | None]) -> Tensor:
 
 def _cut_context(name: str, tensor: Tensor, length: int) -> Tensor:
     return tensor if name.startswith(ROW_PREFIX) else tensor[:, :length]
-
-
-def _each_tensor(rows: Rows, change: Callable[[Tensor], Tensor]) -> Rows:
-    found: dict[str, Any] = {name: change(value) for name, value in vars(rows).items() if isinstance(value, Tensor)}
-    return replace(rows, **found)

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from fogline.core.errors import ConfigurationError, DataError, missing_dependency
-from fogline.trainers.batch import Batch, TeacherRows
+from fogline.trainers.batch import Batch
 from fogline.trainers.recipe import Teaching
+from fogline.trainers.rows import TeacherRows
 from fogline.trainers.teachers import Teacher, check_rows
 from fogline.trainers.whole import scored_parts
 

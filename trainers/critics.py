@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fogline.core.episode import Episode, Failure
 from fogline.core.errors import ConfigurationError, DataError, InfrastructureError
+from fogline.trainers.rows import CriticRows
 
 NO_STEP = -1
 
@@ -121,25 +122,6 @@ def _checked(critic: Critic, episode: Episode, answer: Judgement | Infrastructur
                 "expected a number from 0 to 1. A critic that cannot say answers with a CriticFault."
             )
     return Judged(episode, answer)
-
-
-@dataclass(frozen=True)
-class CriticRows:
-    """What a critic said of the rows of a batch.
-
-    Attributes:
-        score: Of each step, ``[N,K]`` in [0, 1].
-        mask: ``[N,K]`` bool, True for steps that exist.
-        anchored: ``[N]`` bool.
-        process: Finished process scores, ``[N]``; NaN where the method aggregates the steps.
-        token_step: ``[N,T]`` int64, the step that a token belongs to; -1 for those of none.
-    """
-
-    score: Tensor
-    mask: Tensor
-    anchored: Tensor
-    process: Tensor
-    token_step: Tensor
 
 
 def critic_rows(

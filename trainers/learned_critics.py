@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from fogline.core.episode import Episode
 from fogline.core.errors import ConfigurationError, DataError
 from fogline.trainers.batch import Batch, batch_of
-from fogline.trainers.critics import CriticFault, CriticRows, Judgement
+from fogline.trainers.critics import CriticFault, Judgement
 from fogline.trainers.learner_config import LearnerConfig
+from fogline.trainers.rows import CriticRows
 from fogline.trainers.table_critics import judgement_of, reply_of
 from fogline.trainers.whole import scored_parts
 

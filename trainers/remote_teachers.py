@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from fogline.core.errors import ConfigurationError, DataError, InfrastructureError
-from fogline.trainers.batch import TeacherRows
 from fogline.trainers.recipe import Teaching
+from fogline.trainers.rows import TeacherRows
 from fogline.trainers.teacher_wire import packed, unpacked
 
 

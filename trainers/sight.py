@@ -55,7 +55,7 @@ def align(
     order: list[Tensor] = []
     for epoch in range(epochs):
         generator = torch.Generator().manual_seed(seed * 1_009 + epoch)
-        order += torch.randperm(len(pictures), generator=generator).split(rows)  # type: ignore[no-untyped-call]
+        order += torch.randperm(len(pictures), generator=generator).split(rows)
     losses = []
     for step, part in enumerate(order):
         for group in optimiser.param_groups:

@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from fogline.core.errors import DataError
-from fogline.trainers.batch import TeacherRows
+from fogline.trainers.rows import TeacherRows
 
 ASKED = ("tokens", "attention_mask", "policy_mask")
 ANSWERED = ("logp", "top_ids", "top_logp", "entropy")

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from fogline.agents.policies.policy import Policy
 from fogline.agents.policies.vocabulary import entropy_of
 from fogline.core.errors import ConfigurationError, DataError
-from fogline.trainers.batch import Batch, TeacherRows
+from fogline.trainers.batch import Batch
 from fogline.trainers.processes import Processes
 from fogline.trainers.recipe import Teaching
+from fogline.trainers.rows import TeacherRows
 from fogline.trainers.whole import scored_parts
 
 _ENTRIES = 1 << 24

@@ -15,30 +15,39 @@ from fogline.core.errors import ConfigurationError, missing_dependency
 
 _PROBE = 6
 _TOLERANCE = 1e-3
+_HALF = 64.0
+CRITIC = "critic.safetensors"
+"""File of a critic's weights beside the model's."""
 
 
-def load_model(model: Any, dtype: torch.dtype | str | None, device: torch.device | str | None) -> Any:
+def load_model(
+    model: Any,
+    dtype: torch.dtype | str | None,
+    device: torch.device | str | None,
+    loader: str = "AutoModelForCausalLM",
+) -> Any:
     """Return a transformers model on its device.
 
     Args:
         model: A loaded model, a local folder or a name on the hub.
         dtype: Of the weights, a torch dtype or its name; None keeps a loaded model's, and the file's.
         device: Where to; None leaves it where it is.
+        loader: Name of the class of transformers that loads this kind of model.
 
     Raises:
         ConfigurationError: If nothing can be loaded from there, or the dtype does not exist.
     """
     wanted = dtype_of(dtype)
     if isinstance(model, str | Path):
-        from transformers import AutoModelForCausalLM
+        import transformers
 
         try:
             with no_progress_bar():
-                model = AutoModelForCausalLM.from_pretrained(str(model), dtype=wanted or "auto")
+                model = getattr(transformers, loader).from_pretrained(str(model), dtype=wanted or "auto")
         except (OSError, ValueError) as error:
             raise ConfigurationError(
-                f"model={str(model)!r} cannot be loaded as a causal language model: expected a folder written by "
-                f"save_pretrained, or a name on the hub ({error})."
+                f"model={str(model)!r} cannot be loaded by {loader}: expected a folder written by save_pretrained, or "
+                f"a name on the hub ({error})."
             ) from error
     return model.to(device=device or model.device, dtype=wanted or model.dtype)
 
@@ -125,13 +134,18 @@ def adapters_off(model: Any) -> Iterator[None]:
         yield
 
 
+def without_adapters(model: Any) -> Any:
+    """The model that adapters were put into; they stay where they are."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def parts_of(model: Any) -> tuple[nn.Module, nn.Module]:
     """Backbone and head of a model, with adapters where it has any.
 
     Raises:
         ConfigurationError: If it has no head over a vocabulary.
     """
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = without_adapters(model)
     head = inner.get_output_embeddings()
     if head is None or inner.base_model is inner:
         raise ConfigurationError(f"{type(inner).__name__} has no language-model head: expected a causal model.")
@@ -144,7 +158,7 @@ def context_length(model: Any, wanted: int | None) -> tuple[int, int | None]:
     Raises:
         ConfigurationError: If it is unknown, longer than the model's positions, or longer than a sliding window.
     """
-    config = model.config
+    config = model.config.get_text_config()
     positions = getattr(config, "max_position_embeddings", None)
     length = positions if wanted is None else wanted
     if length is None:
@@ -179,17 +193,29 @@ def check_parts(model: Any, backbone: nn.Module, head: nn.Module, vocabulary_siz
     device = next(backbone.parameters()).device
     ids = torch.arange(_PROBE, device=device)[None] % vocabulary_size
     expected: Tensor = model(input_ids=ids, use_cache=False).logits
+    if not same_logits(logits_in_parts(backbone, head, ids), expected):
+        raise ConfigurationError(
+            f"{type(model).__name__} does not give its own logits when its parts are run one by one: expected a model "
+            "whose logits are its head applied to its last hidden state, with keys and values cached by position."
+        )
+
+
+@torch.no_grad()
+def logits_in_parts(backbone: nn.Module, head: nn.Module, ids: Tensor) -> Tensor:
+    """Logits ``[1,T,V]`` of one row of ids ``[1,T]``, read as the sampler does: in two passes, with a cache."""
+    weight = next(backbone.parameters())
+    device, length = ids.device, ids.shape[1]
     store, conversation = KeyValueStore(), Conversation()
     store.admit([conversation])
-    store.reserve(_PROBE)
-    half = _PROBE // 2
+    store.reserve(length)
+    half = length // 2
     outputs = []
-    for start, stop in ((0, half), (half, _PROBE)):
+    for start, stop in ((0, half), (half, length)):
         positions = torch.arange(start, stop, device=device)[None]
         store.aim(0, positions, stop, None, fresh=start == 0)
         later = torch.arange(stop, device=device) > positions[:, None, :, None]
-        bias = torch.zeros(later.shape, dtype=expected.dtype, device=device).masked_fill_(
-            later, torch.finfo(expected.dtype).min
+        bias = torch.zeros(later.shape, dtype=weight.dtype, device=device).masked_fill_(
+            later, torch.finfo(weight.dtype).min
         )
         outputs.append(
             backbone(
@@ -200,10 +226,35 @@ def check_parts(model: Any, backbone: nn.Module, head: nn.Module, vocabulary_siz
                 use_cache=True,
             ).last_hidden_state
         )
-    found: Tensor = head(torch.cat(outputs, 1))
-    scale = 1.0 if expected.dtype in (torch.float32, torch.float64) else 64.0
-    if not torch.allclose(found.double(), expected.double(), atol=_TOLERANCE * scale, rtol=_TOLERANCE * scale):
-        raise ConfigurationError(
-            f"{type(model).__name__} does not give its own logits when its parts are run one by one: expected a model "
-            "whose logits are its head applied to its last hidden state, with keys and values cached by position."
-        )
+    logits: Tensor = head(torch.cat(outputs, 1))
+    return logits
+
+
+def same_logits(found: Tensor, expected: Tensor, tolerance: float = _TOLERANCE) -> bool:
+    """Whether logits are the same but for rounding, which is coarser in half precision."""
+    if expected.dtype not in (torch.float32, torch.float64):
+        tolerance *= _HALF
+    return torch.allclose(found.double(), expected.double(), atol=tolerance, rtol=tolerance)
+
+
+def configured_ends(model: Any) -> frozenset[int]:
+    """End tokens that the model's own generation settings name."""
+    ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    if ends is None:
+        return frozenset()
+    return frozenset([ends] if isinstance(ends, int) else ends)
+
+
+def value_head(backbone: nn.Module, config: Any, model: Any) -> nn.Linear:
+    """A linear critic that begins at 0, or the one saved beside the model."""
+    weight = next(backbone.parameters())
+    width = config.get_text_config().hidden_size
+    dtype = weight.dtype if weight.dtype == torch.float64 else torch.float32
+    head = nn.Linear(width, 1, device=weight.device, dtype=dtype)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    if isinstance(model, str | Path) and (Path(model) / CRITIC).exists():
+        from safetensors.torch import load_file
+
+        head.load_state_dict(load_file(str(Path(model) / CRITIC)))
+    return head

@@ -16,14 +16,17 @@ from fogline.agents.chat import rendered
 from fogline.agents.policies.characters import CharacterCheck
 from fogline.agents.policies.chat_template import ConversationTemplate
 from fogline.agents.policies.checkpoints import (
+    CRITIC,
     adapters_off,
     add_adapters,
     check_parts,
+    configured_ends,
     context_length,
     load_model,
     load_tokenizer,
     no_progress_bar,
     parts_of,
+    value_head,
 )
 from fogline.agents.policies.forward import Forward, Reading
 from fogline.agents.policies.generation import Draft, Sampler
@@ -36,7 +39,6 @@ from fogline.core.episode import Episode, Turn
 from fogline.core.errors import AgentError, ConfigurationError, DataError
 
 _MEMORY = "policy.conversation"
-_CRITIC = "critic.safetensors"
 
 
 class CausalLMPolicy:
@@ -81,6 +83,7 @@ class CausalLMPolicy:
 
     batch_size: int | None = None
     together = True
+    _loader = "AutoModelForCausalLM"
 
     def __init__(
         self,
@@ -112,16 +115,16 @@ class CausalLMPolicy:
         self.greedy = False
         self.has_critic = critic
         self.tokenizer = load_tokenizer(tokenizer, model)
-        loaded = load_model(model, dtype, device)
+        loaded = load_model(model, dtype, device, self._loader)
         self.max_context, positions = context_length(loaded, max_context)
         self.model = loaded if lora is None else add_adapters(loaded, lora)
         self.model.eval()
-        self.template = ConversationTemplate(self.tokenizer, chat_template, reply_role)
         self.temperature = temperature
-        self._backbone, self._head = parts_of(self.model)
         self._vocabulary_size = int(loaded.get_input_embeddings().weight.shape[0])
+        self._backbone, self._head = self._parts()
+        self.template = self._conversation_template(chat_template, reply_role)
         check_parts(self.model, self._backbone, self._head, self._vocabulary_size)
-        self._critic = _value_head(self._backbone, loaded.config, model) if critic else None
+        self._critic = value_head(self._backbone, loaded.config, model) if critic else None
         self._module = (
             self.model if self._critic is None else nn.ModuleDict({"model": self.model, "critic": self._critic})
         )
@@ -130,10 +133,17 @@ class CausalLMPolicy:
         self._rules = rules
         self._render = render or rendered
         self.check_vocabulary = CharacterCheck(self.tokenizer)
-        self._ends = self.template.end_ids | _configured_ends(loaded)
+        self._ends = self.template.end_ids | configured_ends(loaded)
         self._stop = StopRule(self.tokenizer, self._ends, stop)
         self._positions = positions or self.max_context
         self._prepare()
+
+    def _parts(self) -> tuple[nn.Module, nn.Module]:
+        """From ids to hidden states, and from these to logits."""
+        return parts_of(self.model)
+
+    def _conversation_template(self, source: str | None, reply_role: str) -> ConversationTemplate:
+        return ConversationTemplate(self.tokenizer, source, reply_role)
 
     def _prepare(self) -> None:
         """Begin without conversations."""
@@ -173,10 +183,14 @@ class CausalLMPolicy:
             pending = [*conversation.tokens[conversation.cached :], *context]
             drafts[index] = Draft(conversation, pending, uniforms, min(self._max_new_tokens, room))
         if drafts:
-            self._sampler.run(list(drafts.values()))
+            self._sample([views[index] for index in drafts], list(drafts.values()))
         for index, draft in drafts.items():
             answers[index] = self._decision(draft, contexts[index])
         return [answer for answer in answers if answer is not None]
+
+    def _sample(self, views: Sequence[SeatView], drafts: Sequence[Draft]) -> None:
+        """Complete the views' drafts."""
+        self._sampler.run(drafts)
 
     def _decision(self, draft: Draft, context: Sequence[int]) -> Decision:
         ended = draft.conversation.ended = draft.ids[-1] in self._ends
@@ -195,10 +209,14 @@ class CausalLMPolicy:
 
     def _text(self, view: SeatView) -> str:
         conversation = _conversation(view)
-        observation = self._render(view.observation)
-        if not conversation.tokens:
-            return self.template.start(view.system_prompt if self._rules else "", observation)
-        return self.template.reply(observation, conversation.tokens[-1] if conversation.ended else None)
+        tokens = conversation.tokens
+        end = tokens[-1] if conversation.ended else None
+        return self._said(view.observation, view.system_prompt, begun=bool(tokens), end=end)
+
+    def _said(self, observation: Any, rules: str, *, begun: bool, end: int | None) -> str:
+        """The environment's side: all before the first action or, once a conversation has begun, between two."""
+        shown = self._render(observation)
+        return self.template.reply(shown, end) if begun else self.template.start(rules if self._rules else "", shown)
 
     def _forget_old_weights(self) -> None:
         stamp = self._stamp()
@@ -226,7 +244,7 @@ class CausalLMPolicy:
         Raises:
             DataError: For an action that is no text.
         """
-        told: dict[str, bool] = {}
+        begun: set[str] = set()
         turns = []
         end = self.template.end_id
         for turn in episode.turns:
@@ -235,12 +253,10 @@ class CausalLMPolicy:
                     f"an action of {episode.env_id} is a {type(turn.action).__name__}: expected text. Play the "
                     "environment in its text form."
                 )
-            observation = self._render(turn.observation)
             rule = rules if isinstance(rules, str) else rules.get(turn.seat, "")
-            opening = self.template.start(rule if self._rules else "", observation)
-            context = self.template.reply(observation, end) if told.get(turn.seat) else opening
+            context = self._said(turn.observation, rule, begun=turn.seat in begun, end=end)
             read, written = self.tokenizer([context, turn.action], add_special_tokens=False)["input_ids"]
-            told[turn.seat] = True
+            begun.add(turn.seat)
             action = (*written, end)
             certain = (0.0,) * len(action)
             turns.append(turn._replace(context_token_ids=tuple(read), action_token_ids=action, logps=certain))
@@ -270,7 +286,7 @@ class CausalLMPolicy:
             tokens: ``[N,T]`` int64, padded on the right; what the padding holds does not matter.
             attention_mask: ``[N,T]`` bool, True for tokens that exist.
             policy_mask: ``[N,T]`` bool, True where the policy wrote.
-            context: Not used.
+            context: Of the batch; what is no token, where the policy reads more than text.
             entropy: Whether ``Forward.entropy`` is wanted.
             values: Whether ``Forward.values`` is wanted.
             observe: See :meth:`Policy.score`.
@@ -282,7 +298,7 @@ class CausalLMPolicy:
         """
         if values and self._critic is None:
             raise ConfigurationError("values=True, but the policy has no critic: build it with critic=True.")
-        at_places, written = self._at_places(tokens, attention_mask, policy_mask)
+        at_places, written = self._at_places(tokens, attention_mask, policy_mask, context)
         places = VocabularyPlaces(
             at_places,
             written,
@@ -310,7 +326,7 @@ class CausalLMPolicy:
 
         Args and errors as :meth:`score`.
         """
-        at_places, written = self._at_places(tokens, attention_mask, policy_mask)
+        at_places, written = self._at_places(tokens, attention_mask, policy_mask, context)
         return at_places.new_zeros(*tokens.shape, at_places.shape[-1]).index_put(written, at_places)
 
     def distribution(self, states: Tensor) -> Tensor:
@@ -318,7 +334,7 @@ class CausalLMPolicy:
         return log_distribution(self._head, states, self.temperature)
 
     def _at_places(
-        self, tokens: Tensor, attention_mask: Tensor, policy_mask: Tensor
+        self, tokens: Tensor, attention_mask: Tensor, policy_mask: Tensor, context: Mapping[str, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Hidden states ``[M,H]`` that predict what the policy wrote, and the rows and columns of that."""
         if bool(policy_mask[:, 0].any()):
@@ -368,13 +384,16 @@ class CausalLMPolicy:
             model = copy.deepcopy(model).merge_and_unload()
         with no_progress_bar():
             model.save_pretrained(str(folder))
-        tokenizer = copy.deepcopy(self.tokenizer)
-        tokenizer.chat_template = self.template.source
-        tokenizer.save_pretrained(str(folder))
+        self._templated_tokenizer().save_pretrained(str(folder))
         if self._critic is not None:
             from safetensors.torch import save_file
 
-            save_file(self._critic.state_dict(), str(Path(folder) / _CRITIC))
+            save_file(self._critic.state_dict(), str(Path(folder) / CRITIC))
+
+    def _templated_tokenizer(self) -> Any:
+        tokenizer = copy.deepcopy(self.tokenizer)
+        tokenizer.chat_template = self.template.source
+        return tokenizer
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the conversations: a copy, or a policy in another process, begins without any."""
@@ -409,26 +428,3 @@ def _conversation(view: SeatView) -> Conversation:
     if known is None:
         known = view.memory[_MEMORY] = Conversation()
     return known
-
-
-def _configured_ends(model: Any) -> frozenset[int]:
-    """End tokens that the model's own generation settings name."""
-    ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    if ends is None:
-        return frozenset()
-    return frozenset([ends] if isinstance(ends, int) else ends)
-
-
-def _value_head(backbone: nn.Module, config: Any, model: Any) -> nn.Linear:
-    """A linear critic that begins at 0, or the one saved beside the model."""
-    weight = next(backbone.parameters())
-    width = config.get_text_config().hidden_size
-    dtype = weight.dtype if weight.dtype == torch.float64 else torch.float32
-    head = nn.Linear(width, 1, device=weight.device, dtype=dtype)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
-    if isinstance(model, str | Path) and (Path(model) / _CRITIC).exists():
-        from safetensors.torch import load_file
-
-        head.load_state_dict(load_file(str(Path(model) / _CRITIC)))
-    return head

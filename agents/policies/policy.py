@@ -74,7 +74,7 @@ class Policy(Protocol):
         ...
 
     def context(self, turns: Sequence[Turn], final_observation: Any) -> RowContext:
-        """What one seat's episode needs beside its tokens; empty for language models."""
+        """What one seat's episode needs beside its tokens; empty for models that only read."""
         ...
 
     def score(

@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, str] = {
     "training": "fogline.benchmarks.speed.training",
     "optimisers": "fogline.benchmarks.speed.optimisers",
     "distillation": "fogline.benchmarks.speed.distillation",
+    "tables": "fogline.benchmarks.speed.tables",
     "sweep": "fogline.benchmarks.speed.sweeps",
 }
 """Name of each benchmark and the module whose ``run(effort)`` measures it."""

@@ -16,7 +16,8 @@ from fogline.agents.policies.policy import ROW_PREFIX, RowContext
 from fogline.core.episode import Episode, Failure, Turn
 from fogline.core.errors import ConfigurationError, DataError
 from fogline.core.rewards import RewardScheme
-from fogline.trainers.batch import Batch, TeacherRows, batch_of
+from fogline.trainers.batch import Batch, batch_of
+from fogline.trainers.rows import TeacherRows
 
 torch.set_num_threads(1)
 

@@ -20,13 +20,14 @@ from fogline.agents.rollout import Assignment
 from fogline.agents.scripted.math_reasoning import CalculatorAgent
 from fogline.core.errors import ConfigurationError, DataError, InfrastructureError
 from fogline.envs.math_reasoning.env import MathReasoningEnv
-from fogline.trainers.batch import Batch, TeacherRows, batch_of
+from fogline.trainers.batch import Batch, batch_of
 from fogline.trainers.cached_teachers import CachedTeacher, write_teacher
 from fogline.trainers.config import PolicyConfig, RolloutConfig, TrainConfig
 from fogline.trainers.learner import Learner, LearnerConfig
 from fogline.trainers.recipe import Teaching
 from fogline.trainers.recipes import make_recipe
 from fogline.trainers.remote_teachers import RemoteTeacher
+from fogline.trainers.rows import TeacherRows
 from fogline.trainers.setup import make_trainer, open_teacher
 from fogline.trainers.teacher_wire import packed
 from fogline.trainers.teachers import LocalTeacher, check_teacher

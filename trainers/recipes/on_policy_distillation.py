@@ -16,12 +16,13 @@ from torch import Tensor
 
 from fogline.agents.policies.forward import Forward, Reading
 from fogline.trainers import distillation
-from fogline.trainers.batch import Batch, TeacherRows
+from fogline.trainers.batch import Batch
 from fogline.trainers.credit import session_advantage, spread
 from fogline.trainers.options import RecipeOptions
 from fogline.trainers.recipe import Advantage, Clip, Loss, Modulate, Recipe, Statistics, Teaching, Term
 from fogline.trainers.recipes.entry import Assembly, Entry
 from fogline.trainers.recipes.group_relative import GROUP
+from fogline.trainers.rows import TeacherRows
 from fogline.trainers.scope import routed
 from fogline.trainers.terms import aggregation, clipped, policy_term
 

@@ -17,8 +17,7 @@ from fogline.benchmarks.reproduce.aopd.plan import (
 )
 from fogline.benchmarks.reproduce.aopd.plan import METHODS as ALL_METHODS
 from fogline.benchmarks.reproduce.distillation.plan import STRENGTHS, TEACHER, DistillationPlan, tiny
-from fogline.benchmarks.reproduce.experiment import ACCURACY, Method
-from fogline.benchmarks.reproduce.math_reasoning.warm_start import WARM
+from fogline.benchmarks.reproduce.experiment import ACCURACY, WARM, Method
 from fogline.benchmarks.reproduce.results import Claim, claimed
 from fogline.benchmarks.reproduce.trust_sql.plan import FULL as TRUST_SQL
 from fogline.benchmarks.reproduce.trust_sql.plan import QUICK as TRUST_SQL_QUICK

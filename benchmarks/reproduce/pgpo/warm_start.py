@@ -153,7 +153,7 @@ def _untrained(plan: TablePlan, shown: Sequence[Episode], seed: int) -> tuple[An
     from fogline.agents.policies.tiny_vision import seeing_tokenizer, tiny_vision_lm
 
     seeing = seeing_tokenizer(tokenizer)
-    tower = {"vision_layers": plan.vision_layers, "vision_width": plan.vision_width}
+    tower: dict[str, Any] = {"vision_layers": plan.vision_layers, "vision_width": plan.vision_width}
     return tiny_vision_lm(seeing, image_size=IMAGE, patch=CELL, **size, **tower), seeing
 
 

@@ -116,7 +116,7 @@ def judged_scores(judge: Critic, episodes: Sequence[Episode]) -> list[float]:
     for row, item in enumerate(found):
         score[row, : len(item.steps)] = torch.tensor([step.score for step in item.steps], dtype=torch.float64)
         mask[row, : len(item.steps)] = True
-    return process_score(score, mask, torch.tensor([item.anchored for item in found])).tolist()  # type: ignore[no-any-return]
+    return process_score(score, mask, torch.tensor([item.anchored for item in found])).tolist()
 
 
 def _prefix(task: TableTask, episode: Episode) -> float:
