@@ -71,6 +71,14 @@ SCRIPTED: Mapping[str, Mapping[str, str]] = {
         "oracle": "fogline.agents.scripted.visual_table:OracleAgent",
         "hallucinator": "fogline.agents.scripted.visual_table:HallucinatorAgent",
         "guesser": "fogline.agents.scripted.visual_table:GuesserAgent",
+        "slippery": "fogline.agents.scripted.visual_table:SlipperyAgent",
+    },
+    "ObjectPresence-v0": {
+        "oracle": "fogline.agents.scripted.object_presence:OracleAgent",
+        "always-yes": "fogline.agents.scripted.object_presence:AlwaysYesAgent",
+        "always-no": "fogline.agents.scripted.object_presence:AlwaysNoAgent",
+        "prior": "fogline.agents.scripted.object_presence:PriorAgent",
+        "guess": "fogline.agents.scripted.object_presence:GuessAgent",
     },
 }
 """Agents of one environment."""
@@ -79,6 +87,7 @@ _DATASETS: Mapping[str, str] = {
     "TrustSQL-v0": "fogline.envs.trust_sql.sources:load_tasks",
     "MathReasoning-v0": "fogline.envs.math_reasoning.sources:load_problems",
     "VisualTable-v0": "fogline.simulators.tables.sources:load_tables",
+    "ObjectPresence-v0": "fogline.simulators.scenes.sources:load_scenes",
 }
 _CHAT_MODEL = "fogline.core.chat:OpenAIChatModel"
 

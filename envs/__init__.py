@@ -11,6 +11,7 @@ _ENTRY_POINTS = {
     "MerchantStrategy-v0": "fogline.envs.merchant_strategy.env:MerchantStrategyEnv",
     "MathReasoning-v0": "fogline.envs.math_reasoning.env:MathReasoningEnv",
     "VisualTable-v0": "fogline.envs.visual_table.env:VisualTableEnv",
+    "ObjectPresence-v0": "fogline.envs.object_presence.env:ObjectPresenceEnv",
 }
 
 _VECTOR_ENTRY_POINTS = {

@@ -66,6 +66,11 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"size": "tiny", "level": 3, "kinds": ["argmax"], "prompt": "short", "gate": "off"},
         {"tables": "wikitablequestions", "observation": "symbols"},
     ],
+    "ObjectPresence-v0": [
+        {},
+        {"split": "adversarial", "prompt": "short", "dataset_split": "test", "world": {"scenes": 2, "noise": 0.1}},
+        {"task": "caption", "n_images": 30, "world": {"contrast": [0.3, 1.0], "colours": 4}},
+    ],
 }
 CASES = [(env_id, options) for env_id in ENV_IDS for options in OPTIONS.get(env_id, [{}])]
 SEEDS = (0, 7)
