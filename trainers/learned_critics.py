@@ -8,13 +8,14 @@ It learns from replies that somebody else has judged, and to write those that ho
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
+from fogline.agents.policies.policy import Policy
 from fogline.core.episode import Episode
 from fogline.core.errors import ConfigurationError, DataError
 from fogline.trainers.batch import Batch, batch_of
@@ -30,15 +31,18 @@ _SURPRISE = 10.0
 """Nats beyond which a token is as odd as any."""
 
 
-class Reader(Protocol):
-    """A policy that reads episodes and has states: ``CausalLMPolicy``, ``VisionLMPolicy``."""
+class Reader(Policy, Protocol):
+    """A policy that reads episodes and has states: ``CausalLMPolicy``, ``VisionLMPolicy``.
 
-    name: str
+    Attributes:
+        model: Of transformers.
+        max_context: Longest episode in tokens.
+        check_vocabulary: Raises a ConfigurationError for characters that its tokenizer does not know.
+    """
 
-    @property
-    def module(self) -> nn.Module:
-        """All weights."""
-        ...
+    model: Any
+    max_context: int
+    check_vocabulary: Callable[[Sequence[str]], None]
 
     def transcribe(self, episode: Episode, rules: str | Mapping[str, str] = "") -> Episode:
         """The episode in its own tokens."""
@@ -54,10 +58,6 @@ class Reader(Protocol):
         """Log-probabilities ``[…,V]`` from states ``[…,H]``."""
         ...
 
-    def save(self, folder: Path) -> None:
-        """Write model and tokenizer."""
-        ...
-
 
 class LearnedCritic:
     """Scores steps by a model's state behind them, and its surprise at them.
@@ -70,10 +70,10 @@ class LearnedCritic:
     """
 
     def __init__(
-        self, reader: Any, head: nn.Linear | None = None, *, rules: str = "", name: str = "learned critic"
+        self, reader: Reader, head: nn.Linear | None = None, *, rules: str = "", name: str = "learned critic"
     ) -> None:
         self.name = name
-        self.reader: Any = reader
+        self.reader = reader
         weight = next(reader.module.parameters())
         if head is None:
             width = reader.model.config.get_text_config().hidden_size
@@ -84,13 +84,12 @@ class LearnedCritic:
         self._rules = rules
 
     def judge(self, episodes: Sequence[Episode]) -> list[Judgement | CriticFault]:
-        """Judge what was replied; a reply that the reader's tokenizer cannot write has no judgement."""
+        """Judge what was replied; a reply that the reader cannot write, or has no room for, has no judgement."""
         unread: dict[int, CriticFault] = {}
         seen: dict[int, Episode] = {}
         for place, episode in enumerate(episodes):
             try:
-                self.reader.check_vocabulary([turn.action for turn in episode.turns])
-                seen[place] = self.reader.transcribe(episode, self._rules)
+                seen[place] = self._transcribed(episode)
             except (ConfigurationError, DataError) as error:
                 unread[place] = CriticFault(f"{self.name} cannot read a reply to {episode.task_id!r}: {error}")
         known: dict[int, Judgement] = {}
@@ -99,6 +98,14 @@ class LearnedCritic:
             part = places[start : start + _ROWS]
             known |= dict(zip(part, self._judged([seen[place] for place in part]), strict=True))
         return [known[place] if place in known else unread[place] for place in range(len(episodes))]
+
+    def _transcribed(self, episode: Episode) -> Episode:
+        self.reader.check_vocabulary([turn.action for turn in episode.turns])
+        found = self.reader.transcribe(episode, self._rules)
+        length = sum(len(turn.context_token_ids) + len(turn.action_token_ids) for turn in found.turns)
+        if length > self.reader.max_context:
+            raise DataError(f"it has {length} tokens, and there is room for {self.reader.max_context}.")
+        return found
 
     @torch.no_grad()
     def _judged(self, episodes: Sequence[Episode]) -> list[Judgement]:
@@ -159,9 +166,7 @@ class LearnedCritic:
             DataError: There is nothing that holds, or nothing that does not.
         """
         settings = learner or LearnerConfig(learning_rate=1e-3)
-        batch = batch_of(
-            [self.reader.transcribe(episode, self._rules) for episode in episodes], self.reader, judgements=verdicts
-        )
+        batch = batch_of([self._transcribed(episode) for episode in episodes], self.reader, judgements=verdicts)
         weight = _balanced(_rows_of(batch))
         parameters = [*self.reader.module.parameters(), *self.head.parameters()]
         optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, betas=settings.betas, weight_decay=0.0)

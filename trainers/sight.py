@@ -55,7 +55,7 @@ def align(
     order: list[Tensor] = []
     for epoch in range(epochs):
         generator = torch.Generator().manual_seed(seed * 1_009 + epoch)
-        order += torch.randperm(len(pictures), generator=generator).split(rows)
+        order += torch.randperm(len(pictures), generator=generator).split(rows)  # type: ignore[no-untyped-call]
     losses = []
     for step, part in enumerate(order):
         for group in optimiser.param_groups:
@@ -67,7 +67,7 @@ def align(
             )
         loss = (found - target[ids[part].to(target.device)]).square().mean() / scale
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         losses.append(loss.item())
     policy.version += 1

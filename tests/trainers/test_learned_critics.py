@@ -130,6 +130,13 @@ def test_a_reply_that_it_cannot_read_has_no_judgement(gold: list[Episode]) -> No
     assert isinstance(second, Judgement)
 
 
+def test_a_reply_that_is_too_long_has_no_judgement(gold: list[Episode]) -> None:
+    endless = _with(gold[0], gold[0].turns[0]._replace(action="<think>" + "find A; " * 60 + "</think>"))
+    first, second = LearnedCritic(reader(gold)).judge([endless, gold[1]])
+    assert isinstance(first, CriticFault) and "room for 320" in str(first)
+    assert isinstance(second, Judgement)
+
+
 def test_a_folder_without_a_critic_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="holds no critic"):
         LearnedCritic.load(tmp_path)
