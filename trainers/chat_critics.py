@@ -139,7 +139,7 @@ class ChatCritic:
 
     def _fault(self, episode: Episode, reason: str, detail: str) -> CriticFault:
         self.report.faults[reason] += 1
-        return CriticFault(f"{self.name} has nothing usable to say of {episode.task_id!r}, twice asked: {detail}")
+        return CriticFault(f"{self.name} has nothing usable to say of {episode.task_id!r} ({reason}): {detail}")
 
 
 def read_scores(text: str, steps: int) -> list[float]:
@@ -157,7 +157,9 @@ def read_scores(text: str, steps: int) -> list[float]:
         said = f"{len(scores)} of them" if isinstance(scores, list) else type(scores).__name__
         raise ValueError(f"scores: expected a list of {steps} numbers, not {said}")
     for score in scores:
-        if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+        if isinstance(score, bool) or not isinstance(score, int | float):
+            raise ValueError(f"scores holds a {type(score).__name__}: expected numbers from 0 to 1")
+        if not 0 <= score <= 1:
             raise ValueError(f"scores holds {str(score)[:40]}: expected numbers from 0 to 1")
     return [float(score) for score in scores]
 
@@ -183,7 +185,7 @@ def data_url(image: Any) -> str:
         MissingDependencyError: Pillow is not installed.
     """
     array = np.asarray(image)
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise DataError(
             f"an image of shape {array.shape} and dtype {array.dtype}: expected [height, width, 3] of uint8 (mode RGB)."
         )
