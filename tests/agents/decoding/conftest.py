@@ -13,14 +13,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 if TYPE_CHECKING:
-    from small_vision import World
+    from small_families import World
 
 
 @pytest.fixture(scope="session")
 def world() -> Callable[[str], World]:
     """A family's small model with two prompts, built once."""
     import torch
-    from small_vision import build
+    from small_families import build
 
     torch.set_num_threads(1)
     return lru_cache(maxsize=None)(build)

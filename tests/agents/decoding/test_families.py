@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from small_vision import FAMILIES, SIDE, World, patches
+from small_families import FAMILIES, SIDE, World, patches
 
 from fogline.agents.decoding import make_decoder
 from fogline.agents.decoding.families import (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_vision import EOS, MATCHER_IDS, PAD, World, matcher
+from small_families import EOS, MATCHER_IDS, PAD, World, matcher
 from torch import Tensor
 from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList
 
@@ -280,7 +280,7 @@ def test_a_language_model_without_images_can_be_decoded_too(world: Callable[[str
 
 
 def test_half_precision_weights_decode(world: Callable[[str], World]) -> None:
-    from small_vision import build
+    from small_families import build
 
     small = build("llava")
     small.model.to(torch.bfloat16)

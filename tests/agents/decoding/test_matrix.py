@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_vision import EOS, FAMILIES, MATCHER_IDS, World, matcher
+from small_families import EOS, FAMILIES, MATCHER_IDS, World, matcher
 from torch import Tensor
 
 from fogline.agents.decoding import DECODERS, make_decoder
@@ -169,7 +169,7 @@ def test_three_caches_say_what_three_models_would(world: Callable[[str], World],
 @pytest.mark.parametrize("family", ["llava", "qwen2_vl", "qwen3_vl", "idefics3"])
 def test_rows_with_more_images_and_images_of_other_sizes(world: Callable[[str], World], family: str) -> None:
     """One prompt of two images beside one of one; Qwen's are of different sizes."""
-    from small_vision import BOS, END, IMAGE, PAD, SIDE, START, patches
+    from small_families import BOS, END, IMAGE, PAD, SIDE, START, patches
 
     small = world(family)
     qwen = family.startswith("qwen")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from by_hand import log_softmax, merged, read
-from small_vision import EOS, IMAGE, World
+from small_families import EOS, IMAGE, World
 
 from fogline.agents.decoding import make_decoder
 from fogline.agents.decoding.opera import allocated_column, over_trust
