@@ -21,6 +21,7 @@ from fogline.core.errors import ConfigurationError, DataError
 from fogline.trainers.batch import Batch, batch_of
 from fogline.trainers.critics import CriticFault, Judgement
 from fogline.trainers.learner_config import LearnerConfig
+from fogline.trainers.passes import descend, row_order
 from fogline.trainers.rows import CriticRows
 from fogline.trainers.table_critics import judgement_of, reply_of
 from fogline.trainers.whole import scored_parts
@@ -169,22 +170,11 @@ class LearnedCritic:
         batch = batch_of([self._transcribed(episode) for episode in episodes], self.reader, judgements=verdicts)
         weight = _balanced(_rows_of(batch))
         parameters = [*self.reader.module.parameters(), *self.head.parameters()]
-        optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, betas=settings.betas, weight_decay=0.0)
-        order: list[Tensor] = []
-        for epoch in range(epochs):
-            generator = torch.Generator().manual_seed(seed * 1_009 + epoch)
-            order += torch.randperm(len(batch), generator=generator).split(rows)  # type: ignore[no-untyped-call]
-        losses = []
-        for step, part in enumerate(order):
-            for group in optimiser.param_groups:
-                group["lr"] = settings.rate(step, len(order))
-            loss = self._loss(batch.select(part).trimmed(), weight[part])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(parameters, settings.max_gradient_norm or torch.inf)
-            optimiser.step()
-            losses.append(loss.item())
-        return losses
+
+        def loss_of(part: Tensor) -> Tensor:
+            return self._loss(batch.select(part).trimmed(), weight[part])
+
+        return descend(parameters, loss_of, row_order(len(batch), epochs, rows, seed), settings)
 
     def _loss(self, batch: Batch, weight: Tensor) -> Tensor:
         """Cross-entropy of the verdicts, and of the tokens of replies that hold throughout."""

@@ -25,6 +25,7 @@ from fogline.trainers.learner import Learner, LearnerConfig
 from fogline.trainers.logs import RunLog
 from fogline.trainers.losses import policy_gradient_loss
 from fogline.trainers.options import RecipeOptions
+from fogline.trainers.passes import row_order
 from fogline.trainers.recipe import Clip, Recipe, Term
 from fogline.trainers.terms import aggregation
 from fogline.trainers.trainer import CHECKPOINTS, POLICY
@@ -149,7 +150,7 @@ def fine_tune(
             "over the demonstrations are the epochs of the fine-tuning itself."
         )
     teacher = Learner(policy, sft_recipe(), settings, seed=seed)
-    order = _order(len(batch), epochs, rows, seed)
+    order = row_order(len(batch), epochs, rows, seed)
     folder = None if out is None else Path(out)
     done = _resumed(folder, teacher) if folder is not None and resume else 0
     log = None if folder is None else RunLog(folder, done, tensorboard)
@@ -175,15 +176,6 @@ def fine_tune(
     if folder is not None:
         policy.save(folder / POLICY)
     return logged
-
-
-def _order(size: int, epochs: int, rows: int, seed: int) -> list[Tensor]:
-    """Row indices of every step."""
-    steps: list[Tensor] = []
-    for epoch in range(epochs):
-        generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
-        steps.extend(torch.randperm(size, generator=generator).split(rows))  # type: ignore[no-untyped-call]
-    return steps
 
 
 def _resumed(folder: Path, teacher: Learner) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fogline.core.errors import ConfigurationError
 from fogline.trainers.learner_config import LearnerConfig
+from fogline.trainers.passes import descend, row_order
 
 
 def align(
@@ -51,25 +52,16 @@ def align(
     target = table.detach().clone()
     scale = target.var()
     parameters = [weight for name, weight in policy.model.named_parameters() if _sees(name)]
-    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, betas=settings.betas, weight_decay=0.0)
-    order: list[Tensor] = []
-    for epoch in range(epochs):
-        generator = torch.Generator().manual_seed(seed * 1_009 + epoch)
-        order += torch.randperm(len(pictures), generator=generator).split(rows)  # type: ignore[no-untyped-call]
-    losses = []
-    for step, part in enumerate(order):
-        for group in optimiser.param_groups:
-            group["lr"] = settings.rate(step, len(order))
+
+    def loss_of(part: Tensor) -> Tensor:
         found = torch.stack(policy.features([pictures[index] for index in part.tolist()]))
         if found.shape[1] != ids.shape[1]:
             raise ConfigurationError(
                 f"a picture has {found.shape[1]} features and {ids.shape[1]} words: expected one word for each."
             )
-        loss = (found - target[ids[part].to(target.device)]).square().mean() / scale
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
+        return (found - target[ids[part].to(target.device)]).square().mean() / scale
+
+    losses = descend(parameters, loss_of, row_order(len(pictures), epochs, rows, seed), settings)
     policy.version += 1
     return losses
 
