@@ -59,7 +59,8 @@ def align(
             raise ConfigurationError(
                 f"a picture has {found.shape[1]} features and {ids.shape[1]} words: expected one word for each."
             )
-        return (found - target[ids[part].to(target.device)]).square().mean() / scale
+        distance: Tensor = (found - target[ids[part].to(target.device)]).square().mean()
+        return distance / scale
 
     losses = descend(parameters, loss_of, row_order(len(pictures), epochs, rows, seed), settings)
     policy.version += 1
