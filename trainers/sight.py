@@ -50,7 +50,7 @@ def align(
     ids = torch.tensor([[known[word] for word in row] for row in words])
     table = policy.model.get_input_embeddings().weight
     target = table.detach().clone()
-    scale = target.var()
+    scale: Tensor = target.var()
     parameters = [weight for name, weight in policy.model.named_parameters() if _sees(name)]
 
     def loss_of(part: Tensor) -> Tensor:
