@@ -6,12 +6,13 @@ alone, waits on a plateau until words and features happen to meet; this makes th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fogline.core.errors import ConfigurationError
 from fogline.trainers.learner_config import LearnerConfig
@@ -51,7 +52,7 @@ def align(
     table = policy.model.get_input_embeddings().weight
     target = table.detach().clone()
     scale: Tensor = target.var()
-    parameters = [weight for name, weight in policy.model.named_parameters() if _sees(name)]
+    parameters = policy.sight()
 
     def loss_of(part: Tensor) -> Tensor:
         found = torch.stack(policy.features([pictures[index] for index in part.tolist()]))
@@ -62,7 +63,8 @@ def align(
         distance: Tensor = (found - target[ids[part].to(target.device)]).square().mean()
         return distance / scale
 
-    losses = descend(parameters, loss_of, row_order(len(pictures), epochs, rows, seed), settings)
+    with _learning(parameters):
+        losses = descend(parameters, loss_of, row_order(len(pictures), epochs, rows, seed), settings)
     policy.version += 1
     return losses
 
@@ -74,5 +76,14 @@ def _token(tokenizer: Any, word: str) -> int:
     return int(ids[0])
 
 
-def _sees(name: str) -> bool:
-    return "vision_tower" in name or "multi_modal_projector" in name
+@contextlib.contextmanager
+def _learning(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Let weights learn that may be frozen otherwise."""
+    before = [weight.requires_grad for weight in parameters]
+    try:
+        for weight in parameters:
+            weight.requires_grad_(True)
+        yield
+    finally:
+        for weight, learned in zip(parameters, before, strict=True):
+            weight.requires_grad_(learned)

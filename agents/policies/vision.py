@@ -54,6 +54,8 @@ class VisionLMPolicy(CausalLMPolicy):
             without one takes plain pixels, as :func:`~fogline.agents.policies.tiny_vision.tiny_vision_lm` does: see
             :class:`~fogline.agents.policies.pictures.PlainPixels`.
         chat_template: As there; by default that of the processor.
+        freeze_sight: Leave what sees as it is while the language model learns, as LLaVA leaves its tower: a language
+            model that has not learned to read yet teaches a tower to see wrongly.
         name: Shown in reports.
         options: As there; ``render`` turns a question into text.
 
@@ -71,6 +73,7 @@ class VisionLMPolicy(CausalLMPolicy):
         *,
         processor: Any = None,
         chat_template: str | None = None,
+        freeze_sight: bool = False,
         name: str = "vision-lm",
         **options: Any,
     ) -> None:
@@ -83,6 +86,9 @@ class VisionLMPolicy(CausalLMPolicy):
             **options,
         )
         check_pictures(self.model, self._reader, self._head, self._encoder, self.tokenizer)
+        if freeze_sight:
+            for weight in self.sight():
+                weight.requires_grad_(False)
 
     def _parts(self) -> tuple[nn.Module, nn.Module]:
         inner = without_adapters(self.model)
@@ -98,6 +104,12 @@ class VisionLMPolicy(CausalLMPolicy):
     def features(self, pictures: Sequence[Array]) -> list[Tensor]:
         """What the language model reads of pictures (``[H,W,3]`` uint8), ``[m,H]`` each, with gradient."""
         return self._encoder.features([self._encoder.pixels.canvas(picture) for picture in pictures])
+
+    def sight(self) -> list[nn.Parameter]:
+        """The weights that make features of pictures: all but those of the language model and its head."""
+        reading = {id(weight) for part in (self._reader, self._head) for weight in part.parameters()}
+        inner = without_adapters(self.model)
+        return [weight for weight in inner.parameters() if id(weight) not in reading]
 
     # Acting
 

@@ -22,10 +22,10 @@ PICTURES = [render(table, "tiny").image for table in TABLES]
 WORDS = [[word for row in (table.header, *table.rows) for word in (*row, " ")] for table in TABLES]
 
 
-def seer() -> VisionLMPolicy:
+def seer(**options: Any) -> VisionLMPolicy:
     tokenizer = seeing_tokenizer(fit_tokenizer(["A 1"], vocabulary_size=128, phrase_share=None, piece_length=1))
     model = tiny_vision_lm(tokenizer, image_size=4 * CELL, layers=1, width=48, context=64, induction=False)
-    return VisionLMPolicy(model, tokenizer, rules=False)
+    return VisionLMPolicy(model, tokenizer, rules=False, **options)
 
 
 def read(policy: VisionLMPolicy, pictures: list[Any]) -> list[list[str]]:
@@ -54,6 +54,13 @@ def test_the_seed_decides() -> None:
     first, second, other = seer(), seer(), seer()
     one, two = (align(policy, PICTURES[:64], WORDS[:64], seed=1) for policy in (first, second))
     assert one == two != align(other, PICTURES[:64], WORDS[:64], seed=2)
+
+
+def test_frozen_sight_learns_here_alone() -> None:
+    frozen, free = seer(freeze_sight=True), seer()
+    assert align(frozen, PICTURES[:64], WORDS[:64]) == align(free, PICTURES[:64], WORDS[:64])
+    assert not any(weight.requires_grad for weight in frozen.sight())
+    assert all(weight.requires_grad for weight in free.sight())
 
 
 def test_words_that_do_not_fit_are_refused() -> None:

@@ -279,6 +279,18 @@ def test_a_critic_sees_too_and_its_file_is_kept(tmp_path: Path) -> None:
     torch.testing.assert_close(again, values, atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frozen_sight_gets_no_gradient_and_the_language_model_does(frozen: bool) -> None:
+    policy = small_policy(freeze_sight=frozen)
+    sight = {id(weight) for weight in policy.sight()}
+    named = {name: weight for name, weight in policy.model.named_parameters() if id(weight) in sight}
+    assert {name.split(".")[1] for name in named} == {"vision_tower", "multi_modal_projector"}
+    batch = laid_out(policy, played(policy, LOOK))
+    scored(policy, batch).logp.sum().backward()  # type: ignore[no-untyped-call]
+    assert all((weight.grad is None) == frozen for name, weight in named.items() if "multi_modal" in name)
+    assert policy.model.get_input_embeddings().weight.grad.abs().max() > 0
+
+
 # Episodes
 
 
