@@ -11,14 +11,16 @@ import torch
 from fogline.agents.collector import collect_all
 from fogline.agents.registry import make_agent
 from fogline.agents.rollout import Assignment
-from fogline.benchmarks.reproduce.cells import Cell
+from fogline.benchmarks.reproduce.cells import Cell, CellResult
 from fogline.benchmarks.reproduce.experiment import ACCURACY, WARM
+from fogline.benchmarks.reproduce.pgpo import unable
 from fogline.benchmarks.reproduce.pgpo.plan import (
     CLAIMS,
     COUNTER,
     DAPO,
     FIRST_ROW,
     FULL,
+    GREEDY,
     GRPO,
     JUDGE,
     JUDGED,
@@ -35,9 +37,17 @@ from fogline.benchmarks.reproduce.pgpo.plan import (
 )
 from fogline.benchmarks.reproduce.pgpo.training import train_method
 from fogline.benchmarks.reproduce.pgpo.warm_start import TAUGHT, lessons, model_folder, warm_start
-from fogline.benchmarks.reproduce.pgpo.world import PHRASES, environments, measured, overlap, questions
+from fogline.benchmarks.reproduce.pgpo.world import (
+    PHRASES,
+    environments,
+    measured,
+    most_likely_right,
+    overlap,
+    questions,
+)
 from fogline.core.episode import Episode
 from fogline.envs.visual_table.perturbations import KINDS
+from fogline.simulators.tables.records import TableDataset
 from fogline.simulators.tables.sources import load_tables
 from fogline.trainers.recipes import make_recipe
 from fogline.trainers.table_critics import OracleCritic, reply_of
@@ -153,7 +163,7 @@ def check_warm_start(begun: Begun) -> None:
     for name in (TAUGHT, JUDGE):
         assert (model_folder(folder, 0, name) / "critic.json").exists()
         assert {f"AUC of the {name}, {kind}" for kind in KINDS} <= set(found["metrics"])
-    assert {ACCURACY, COUNTER, FIRST_ROW, OVERLAP, JUDGED} <= set(found["metrics"])
+    assert {ACCURACY, COUNTER, FIRST_ROW, GREEDY, OVERLAP, JUDGED} <= set(found["metrics"])
 
 
 def check_cell(begun: Begun, name: str) -> None:
@@ -180,17 +190,32 @@ def test_a_cell_with_pixels(pixels: Begun, name: str) -> None:
     check_cell(pixels, name)
 
 
+def test_a_start_that_cannot_read_is_named() -> None:
+    def start(seed: int, share: float) -> CellResult:
+        return CellResult(WARM, seed, "done", {"metrics": {GREEDY: share}})
+
+    assert unable([start(3, 0.95)]) == ()
+    (note,) = unable([start(3, 0.95), start(4, 0.5)])
+    assert "4 (0.50)" in note and "3 (" not in note
+
+
+class Reader:
+    """Replies with the gold trace."""
+
+    name, batch_size, together, greedy = "reader", None, False, False
+
+    def __init__(self, dataset: TableDataset) -> None:
+        self._oracle = make_agent("oracle", "VisualTable-v0", dataset=dataset)
+
+    def act(self, views: Any) -> Any:
+        return self._oracle.act(views)
+
+
 def test_who_reads_rightly_is_measured_so() -> None:
     plan = MICRO.model_copy(update={"observation": "symbols"})
     dataset = questions("test", plan.test_tables)
-    oracle = make_agent("oracle", "VisualTable-v0", dataset=dataset)
-
-    class Reader:
-        name, batch_size, together, greedy = "reader", None, False, False
-
-        def act(self, views: Any) -> Any:
-            return oracle.act(views)
-
-    found = measured(plan, Reader(), OracleCritic(dataset))  # type: ignore[arg-type]
+    found = measured(plan, Reader(dataset), OracleCritic(dataset))  # type: ignore[arg-type]
     assert (found[ACCURACY], found[OVERLAP], found[PROCESS], found[JUDGED]) == (1.0, 1.0, 1.0, 1.0)
     assert found[FIRST_ROW] == 0.0
+    reader = Reader(questions("validation", plan.test_tables))
+    assert most_likely_right(plan, reader) == 1.0  # type: ignore[arg-type]

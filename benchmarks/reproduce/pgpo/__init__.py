@@ -6,6 +6,7 @@ one where it does. Warm starts and critics, then every method in both worlds, re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -16,6 +17,7 @@ from fogline.benchmarks.reproduce.pgpo.plan import (
     CLAIMS,
     DAPO,
     FULL,
+    GREEDY,
     GRPO,
     LEARNED,
     METHODS,
@@ -23,6 +25,7 @@ from fogline.benchmarks.reproduce.pgpo.plan import (
     PAPER,
     PGPO,
     QUICK,
+    READS,
     SHORTCUTS,
     TableMethod,
     TablePlan,
@@ -69,7 +72,15 @@ def reproduce(config: ReproduceConfig, progress: Progress) -> Findings:
             for shortcut in SHORTCUTS
         ),
         failures=failures_of(cells),
+        notes=unable(starts),
     )
+
+
+def unable(starts: Sequence[CellResult]) -> tuple[str, ...]:
+    """Names the starts that cannot read yet."""
+    found = {cell.seed: cell.value["metrics"][GREEDY] for cell in starts if cell.value["metrics"][GREEDY] < READS}
+    said = ", ".join(f"{seed} ({share:.2f})" for seed, share in found.items())
+    return (f"Starts that cannot read yet, by seed, with their {GREEDY}: {said}.",) if found else ()
 
 
 def run(plan: TablePlan, config: ReproduceConfig, progress: Progress) -> tuple[list[CellResult], list[CellResult]]:

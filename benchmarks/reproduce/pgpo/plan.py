@@ -16,6 +16,8 @@ FIRST_ROW = "answers from the first row"
 OVERLAP, MISPLACED = "anchor overlap", "misplaced anchors"
 PROCESS, PREFIX, JUDGED = "process score", "process score, prefix form", "process score by another critic"
 TOKENS = "tokens"
+GREEDY, READS = "right answers of the most likely replies", 0.9
+"""Of validation questions; a start below it cannot read yet, which is said."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ class TablePlan(BaseModel):
     test_tables: int = 100
     test_samples: int = 4
     evaluations: int = 3
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: tuple[int, ...] = (10, 11, 12, 13, 14)
     tuning_seeds: tuple[int, ...] = ()
     learning_rates: tuple[float, ...] = (3e-4,)
 
@@ -193,7 +195,9 @@ class TablePlan(BaseModel):
             "start": (
                 f"a model of {self.layers} layers and width {self.width} that imitated {2 * self.shown_tables} traces "
                 f"in {self.shown_epochs} passes, {self.slips:g} of them with one step wrong under a right answer; no "
-                "shortcut there. What sees is a LLaVA whose tower was first drawn to the characters of the cells"
+                "shortcut there. What sees is a LLaVA whose tower was first drawn to the characters of the cells and "
+                f"to their places, and stays as it is from then on. A start with less than {READS:g} {GREEDY} on the "
+                "split 'validation' is named; none is left out"
             ),
             "critics": (
                 "two for each seed, which begin as its warm start and learn from gold traces and five kinds of spoilt "
@@ -222,7 +226,12 @@ class TablePlan(BaseModel):
             "before the plan": (
                 "on seed 900: warm starts of several lengths, critics of several kinds; PGPO, PGPO without process and "
                 "GRPO for 60 updates with symbols, the first two with pixels, looked at in the test split. From a "
-                "start that could not search yet, all of them learned the shortcut instead. No seed above was run"
+                "start that could not search yet, all of them learned the shortcut instead. An earlier plan, with "
+                "seeds 0 to 4, was given up when their starts were found unable to read headers, and GRPO and DAPO to "
+                "learn nothing from them: the tower had learned on with the language model, and forgot the header, "
+                "whose letters it read in 100 % of cells before and in 0 % after. With a tower that stays as it is, "
+                "and places beside the characters, starts of seeds 903 and 904 read .98 and .91 in 4 passes. No seed "
+                "above was run"
             ),
             "margins": {
                 "accuracies": f"at least {HIGHER}, and the interval leaves 0 out",

@@ -15,8 +15,16 @@ from fogline.agents.rollout import Assignment
 from fogline.agents.scripted.visual_table import SlipperyAgent
 from fogline.benchmarks.reproduce.cells import Cell
 from fogline.benchmarks.reproduce.experiment import WARM
-from fogline.benchmarks.reproduce.pgpo.plan import JUDGE, TablePlan
-from fogline.benchmarks.reproduce.pgpo.world import LEVELS, PHRASES, environments, measured, questions
+from fogline.benchmarks.reproduce.pgpo.plan import GREEDY, JUDGE, TablePlan
+from fogline.benchmarks.reproduce.pgpo.world import (
+    LEVELS,
+    PHRASES,
+    PLACES,
+    environments,
+    measured,
+    most_likely_right,
+    questions,
+)
 from fogline.core.episode import Episode
 from fogline.envs.visual_table.perturbations import KINDS as PERTURBED
 from fogline.simulators.tables.records import TableDataset
@@ -65,15 +73,17 @@ def warm_start(plan: TablePlan, folder: Path, cell: Cell) -> Mapping[str, Any]:
         areas |= teach(plan, folder, cell.seed, name)
     judge = LearnedCritic.load(model_folder(folder, cell.seed, JUDGE))
     curve = [[row["update"], row["loss"]] for row in rows[:: max(len(rows) // 20, 1)]]
-    return {"metrics": {**measured(plan, policy, judge), **areas}, "curves": {"loss": curve}}
+    metrics = {GREEDY: most_likely_right(plan, policy), **measured(plan, policy, judge), **areas}
+    return {"metrics": metrics, "curves": {"loss": curve}}
 
 
 def learn_to_see(plan: TablePlan, policy: Any, seed: int) -> list[float]:
-    """What stands in each cell; what is beside the table is blank."""
+    """What stands in each cell, and where; what is beside the table is blank."""
     tables = [task.table for task in questions("train", plan.sight_tables // len(LEVELS))]
     pictures = [render(table, "tiny").image for table in tables]
     words = [[word for row in (table.header, *table.rows) for word in (*row, " ")] for table in tables]
-    return align(policy, pictures, words, learner=_falling(plan.sight_rate), epochs=plan.sight_epochs, seed=seed)
+    learner = _falling(plan.sight_rate)
+    return align(policy, pictures, words, places=PLACES, learner=learner, epochs=plan.sight_epochs, seed=seed)
 
 
 def teach(plan: TablePlan, folder: Path, seed: int, name: str) -> dict[str, float | None]:
@@ -165,4 +175,4 @@ def _policy(plan: TablePlan, model: Any, tokenizer: Any, name: str) -> Any:
         return CausalLMPolicy(model, tokenizer, **settings)
     from fogline.agents.policies.vision import VisionLMPolicy
 
-    return VisionLMPolicy(model, tokenizer, **settings)
+    return VisionLMPolicy(model, tokenizer, freeze_sight=True, **settings)

@@ -30,18 +30,24 @@ from fogline.simulators.tables.records import Cell, TableDataset, TableTask
 from fogline.simulators.tables.sources import SYNTHETIC, load_tables
 from fogline.trainers.critics import Critic, Judgement
 from fogline.trainers.process import process_score
+from fogline.trainers.sight import Place
 from fogline.trainers.table_critics import reply_of
 
 LEVELS, KINDS = (1, 3), ("value", "argmax", "argmin")
 ROWS, COLUMNS = 3, 3
 TEST_SEED = 80_000_000
 
-PHRASES = (
-    *("<think>find ", "; find ", " -> ", "; read ", " = ", "; pick max -> ", "; pick min -> "),
-    *("</think><answer>", "</answer>", "most ", "fewest ", " of "),
-    *(written_anchor(Cell(row, column)) for row in range(ROWS + 1) for column in range(1, COLUMNS + 1)),
+_ANCHORS = [[written_anchor(Cell(row, column)) for column in range(1, COLUMNS + 1)] for row in range(ROWS + 1)]
+PLACES = tuple(
+    place for row in _ANCHORS for place in (*(Place(f" -> {here}", f"; read {here} = ") for here in row), None)
 )
-"""One token each: the grammar's words, and every place of a table."""
+"""Of every patch of a picture, row by row; the last of a row is blank."""
+PHRASES = (
+    *("<think>find ", "; find ", "; pick max", "; pick min", "</think><answer>", "</answer>"),
+    *("most ", "fewest ", " of "),
+    *(text for place in PLACES if place is not None for text in place),
+)
+"""One token each: the grammar's words, and what is said of every place of a table."""
 
 
 def questions(split: str, per_level: int, shortcut: float = 0.0) -> TableDataset:
@@ -65,6 +71,15 @@ def replies(plan: TablePlan, policy: Policy, dataset: TableDataset, samples: int
 def accuracy(plan: TablePlan, policy: Policy) -> float:
     """Of one sampled reply to each test question: a point of a curve."""
     return _mean(replies(plan, policy, questions("test", plan.test_tables), 1), "correct")
+
+
+def most_likely_right(plan: TablePlan, policy: Policy) -> float:
+    """Of the most likely replies to validation questions: can it read at all?"""
+    policy.greedy = True
+    try:
+        return _mean(replies(plan, policy, questions("validation", plan.test_tables), 1), "correct")
+    finally:
+        policy.greedy = False
 
 
 def measured(plan: TablePlan, policy: Policy, judge: Critic) -> dict[str, float]:
