@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fogline.agents.rollout import Assignment
 from fogline.agents.scheduler import (
@@ -20,13 +21,28 @@ from fogline.agents.scheduler import (
     env_id_of,
     name_of,
 )
+from fogline.core.engine import Engine, WorkerLost
 from fogline.core.episode import Episode, Failure
 from fogline.core.errors import ConfigurationError, InfrastructureError
 
-if TYPE_CHECKING:
-    from fogline.core.engine import Engine
+__all__ = [
+    "STARTING_S",
+    "Agents",
+    "Assignment",
+    "EnvFactory",
+    "EpisodeTimeout",
+    "collect",
+    "collect_all",
+    "in_background",
+    "tried_again",
+]
 
-__all__ = ["Agents", "Assignment", "EnvFactory", "EpisodeTimeout", "collect", "collect_all", "in_background"]
+STARTING_S = 60.0
+"""What a worker may take to load everything, in seconds; only then do episodes' own limits count."""
+
+
+Chunk = tuple[Assignment, ...]
+"""What one worker plays at once."""
 
 
 async def collect(
@@ -56,9 +72,10 @@ async def collect(
         concurrency: Environments in flight in one process.
         timeout_s: Wall-clock bound of one attempt at an episode, for everything that can be interrupted:
             waiting environments and agents, and any work under a process engine.
-        retries: Further attempts after a failure that is not the policy's.
+        retries: Further attempts after a failure that is not the policy's, and after the loss of a worker.
         finished: Pairs ``(task_id, seed)`` that are already stored and are not played again.
-        chunk: Assignments handed to a worker at once when ``engine`` is given.
+        chunk: Assignments handed to a worker at once when ``engine`` is given. An agent that gathers all live views
+            (``together``) sees so many: the same chunk gives the same episodes, to the bit, on every engine.
         kept: Environments to use first, and where sound ones are left at the end, for the next call of a caller that
             plays again and again and closes them itself; None closes all. Without ``engine`` only.
 
@@ -110,32 +127,58 @@ async def _spread(
     chunk: int,
     options: Mapping[str, Any],
 ) -> AsyncGenerator[Episode, None]:
-    """Hand chunks of assignments to the engine, and those of lost workers again, one by one."""
+    """Hand chunks of assignments to the engine, and those of lost workers again."""
     play = partial(_play_chunk, env_factory, agent, dict(options))
-    limit = None if engine.name == "inline" or options["timeout_s"] is None else options["timeout_s"] * chunk * 2
-    chunks: Iterable[tuple[Assignment, ...]] = _chunked(tasks, chunk)
+    limit = None
+    if engine.name != "inline" and options["timeout_s"] is not None:
+        limit = STARTING_S + options["timeout_s"] * chunk * 2
+    chunks: Iterable[Chunk] = _chunked(tasks, chunk)
     attempts = options["retries"] + 1
-    for _ in range(attempts):
-        lost: list[tuple[Assignment, Exception]] = []
-        handed: dict[int, tuple[Assignment, ...]] = {}
+    for attempt in range(attempts):
+        lost: list[tuple[Chunk, Exception]] = []
+        handed: dict[int, Chunk] = {}
         async for outcome in in_background(engine.map(play, _remembered(chunks, handed), timeout_s=limit)):
             assignments = handed.pop(outcome.index)
             if isinstance(outcome.error, InfrastructureError):
-                lost.extend((assignment, outcome.error) for assignment in assignments)
+                lost.append((assignments, outcome.error))
                 continue
             for episode in outcome.unwrap():
-                yield episode
+                yield tried_again(episode, attempt)
         if not lost:
             return
-        chunks = [(assignment,) for assignment, _ in lost]
+        chunks = list(_again(lost, last=attempt + 2 == attempts))
     env = env_factory()
     env_id = env_id_of(env)
     close_quietly(env)
-    for assignment, error in lost:
+    for (assignment,), error in _singly(lost):
         failure = Failure(type(error).__name__, str(error), attempts)
         yield Episode(
             env_id, assignment.task_id, assignment.seed, (), "infra_error", failure=failure, agent=name_of(agent)
         )
+
+
+def tried_again(episode: Episode, times: int) -> Episode:
+    """The episode, with so many more attempts on its account: those that were lost with their workers."""
+    if not times:
+        return episode
+    return replace(episode, usage=replace(episode.usage, retries=episode.usage.retries + times))
+
+
+def _again(lost: Iterable[tuple[Chunk, Exception]], *, last: bool) -> Iterator[Chunk]:
+    """What was lost, to be played again.
+
+    A chunk stays whole, because the last bits of a model's probabilities depend on what is in its batch; but what took
+    too long, and the last attempt at anything, goes one by one, so that what ends its worker takes no other along.
+    """
+    for assignments, error in lost:
+        if last or not isinstance(error, WorkerLost):
+            yield from ((assignment,) for assignment in assignments)
+        else:
+            yield assignments
+
+
+def _singly(lost: Iterable[tuple[Chunk, Exception]]) -> Iterator[tuple[tuple[Assignment], Exception]]:
+    return (((assignment,), error) for assignments, error in lost for assignment in assignments)
 
 
 def _play_chunk(
@@ -144,14 +187,12 @@ def _play_chunk(
     return collect_all(env_factory, agent, tasks, **options)
 
 
-def _chunked(tasks: Iterator[Assignment], size: int) -> Iterator[tuple[Assignment, ...]]:
+def _chunked(tasks: Iterator[Assignment], size: int) -> Iterator[Chunk]:
     while chunk := tuple(islice(tasks, size)):
         yield chunk
 
 
-def _remembered(
-    chunks: Iterable[tuple[Assignment, ...]], handed: dict[int, tuple[Assignment, ...]]
-) -> Iterator[tuple[Assignment, ...]]:
+def _remembered(chunks: Iterable[Chunk], handed: dict[int, Chunk]) -> Iterator[Chunk]:
     for index, chunk in enumerate(chunks):
         handed[index] = chunk
         yield chunk

@@ -49,6 +49,7 @@ class EvalConfig(BaseModel):
         concurrency: Episodes in flight in one process.
         engine: ``inline`` plays in this process, ``process`` in several, ``ray`` on a cluster.
         workers: Processes of the engine; one per CPU by default.
+        address: Of a running Ray cluster.
         timeout_s: Wall-clock limit of one attempt at an episode, in seconds.
         retries: Further attempts after a failure that is not the agent's.
         store: Path of the SQLite file, or a database URL, where episodes are kept.
@@ -70,6 +71,7 @@ class EvalConfig(BaseModel):
     concurrency: int = Field(default=16, ge=1)
     engine: Literal["inline", "process", "ray"] = "inline"
     workers: int | None = Field(default=None, ge=1)
+    address: str | None = None
     timeout_s: float | None = Field(default=None, gt=0)
     retries: int = Field(default=2, ge=0)
     store: str = "runs.db"
@@ -257,10 +259,10 @@ class _Counter:
 @contextmanager
 def _open_engine(config: EvalConfig) -> Iterator[Engine | None]:
     """The configured engine while it is needed; None to play in this process."""
-    if config.engine == "inline" and config.workers in (None, 1):
+    if config.engine == "inline" and config.workers in (None, 1) and config.address is None:
         yield None
         return
-    with make_engine(config.engine, config.workers) as engine:
+    with make_engine(config.engine, config.workers, address=config.address) as engine:
         yield engine
 
 

@@ -94,6 +94,14 @@ Workers = Annotated[
     int | None,
     typer.Option(metavar="N", help="Processes of the engine. (default: one per CPU)", rich_help_panel=_PLAYING),
 ]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Of a running Ray cluster, for --engine ray: HOST:PORT of its head, or auto. (default: one made here)",
+        rich_help_panel=_PLAYING,
+    ),
+]
 Timeout = Annotated[
     float | None,
     typer.Option(

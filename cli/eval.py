@@ -28,6 +28,7 @@ def evaluate(
     concurrency: arguments.Concurrency = None,
     engine: arguments.EngineName = None,
     workers: arguments.Workers = None,
+    address: arguments.Address = None,
     timeout: arguments.Timeout = None,
     retries: arguments.Retries = None,
     store: arguments.StoreOption = None,
@@ -51,8 +52,8 @@ def evaluate(
     flags: dict[str, Any] = {
         "env": env, "env_kwargs": key_values(env_kwargs, "--set"), "agent_options": options,
         "tasks": tuple(task or ()), "limit": limit, "samples": samples, "seed": seed, "concurrency": concurrency,
-        "engine": engine, "workers": workers, "timeout_s": timeout, "retries": retries, "store": store,
-        "resume": resume, "prices": _text(prices), "cache_dir": _text(cache_dir),
+        "engine": engine, "workers": workers, "address": address, "timeout_s": timeout, "retries": retries,
+        "store": store, "resume": resume, "prices": _text(prices), "cache_dir": _text(cache_dir),
     }  # fmt: skip
     all_settings = _settings(config, flags, agent)
     if dry_run:

@@ -218,6 +218,7 @@ def what_if(
     ] = None,
     engine: Annotated[str, typer.Option(metavar="NAME", help="inline, process or ray.")] = "inline",
     workers: Annotated[int | None, typer.Option(metavar="N", help="Processes at once.")] = None,
+    address: arguments.Address = None,
     chat: Chat = None,
     base_url: BaseUrl = None,
     cache_dir: CacheDir = None,
@@ -243,7 +244,7 @@ def what_if(
         rows = fitted.rows(_window(window), merchant or None)
         show_estimate(reasoner, [(rows, [LOGGED, *asked])], fitted.policy_library, as_json)
         return
-    with make_engine(engine, workers) as runner:
+    with make_engine(engine, workers, address=address) as runner:
         answers = fitted.what_if(asked, merchants=merchant or None, window=_window(window), engine=runner)
     if out is not None:
         _write_answers(fitted, answers, out)

@@ -71,7 +71,6 @@ Baseline = Annotated[
         rich_help_panel=_WHAT,
     ),
 ]
-Address = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Of a running Ray cluster.")]
 Keep = Annotated[
     str | None,
     typer.Option(metavar="WHAT", help="answers, or all for whole transcripts. (default: answers)"),
@@ -102,7 +101,7 @@ def sweep(
     baseline: Baseline = None,
     engine: arguments.EngineName = None,
     workers: arguments.Workers = None,
-    address: Address = None,
+    address: arguments.Address = None,
     concurrency: arguments.Concurrency = None,
     timeout: arguments.Timeout = None,
     retries: arguments.Retries = None,

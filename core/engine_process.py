@@ -130,6 +130,7 @@ class _Worker:
         finally:
             theirs.close()
         self._ready = False
+        self._knows: bytes | None = None
         self._task: tuple[int, bytes, bytes] | None = None
         self._timeout_s: float | None = None
         self._killed = False
@@ -196,9 +197,12 @@ class _Worker:
         assert self._task is not None
         if self._timeout_s is not None:
             self.due = time.monotonic() + self._timeout_s
+        _, function, item = self._task
         try:
-            self._pipe.send_bytes(self._task[1])
-            self._pipe.send_bytes(self._task[2])
+            # A function may carry a model's weights: it travels once, and then nothing stands for it.
+            self._pipe.send_bytes(b"" if function is self._knows else function)
+            self._pipe.send_bytes(item)
+            self._knows = function
         except OSError:
             # Dead already: the sentinel says so in the next round.
             return
@@ -243,10 +247,11 @@ def _kill_all(workers: Any) -> None:
 def _serve(pipe: Any) -> None:
     """A worker's life: say ready, then answer until the parent is gone."""
     os.setsid()  # the terminal's Ctrl-C goes to the parent, which ends its workers itself
+    function = b""
     try:
         pipe.send_bytes(b"ready")
         while True:
-            function = pipe.recv_bytes()
+            function = pipe.recv_bytes() or function
             pipe.send_bytes(invoke(function, pipe.recv_bytes()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import re
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from operator import length_hint
@@ -24,6 +27,13 @@ from fogline.core.engine import (
 )
 from fogline.core.errors import ConfigurationError, missing_dependency
 
+REACHING_S = 10.0
+"""What the head of a cluster may take to accept a connection, in seconds: Ray itself would ask for five minutes."""
+STARTING_S = 300.0
+"""How long nothing may run because no worker has started, in seconds: a cluster that grows takes minutes."""
+FAILED_STARTS = 3
+"""Failed starts in a row, for each worker that is wanted, after which the fault is not one machine's."""
+
 
 class RayEngine:
     """Workers that are Ray actors of one CPU each, on this machine or on a running cluster.
@@ -33,12 +43,14 @@ class RayEngine:
 
     Args:
         workers: How many actors; None for one a CPU of the cluster.
-        address: Of a running cluster (``"auto"``, ``"ray://HOST:PORT"``); None uses the one that this process
-            is connected to, or else starts one on this machine and ends it with :meth:`close`.
+        address: Of a running cluster (``"auto"``, ``"HOST:PORT"`` of its head, or ``"ray://HOST:PORT"``, for which
+            Ray needs its own extra ``ray[client]``); None uses the one that this process is connected to, or else
+            starts one on this machine and ends it with :meth:`close`.
 
     Raises:
         MissingDependencyError: When Ray is absent.
-        WorkerLost: When the cluster cannot be reached.
+        ConfigurationError: When the address is none, or this process is connected to another cluster.
+        WorkerLost: When the cluster cannot be reached, within seconds.
     """
 
     name = "ray"
@@ -94,9 +106,14 @@ class RayEngine:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             options.update(num_cpus=workers, include_dashboard=False, _node_ip_address="127.0.0.1")
         elif address is not None:
+            _check_reachable(address)
             options["address"] = address
         try:
             self._ray.init(**options)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"address={address!r} is no address of a Ray cluster ({error}): expected 'auto' or 'HOST:PORT'."
+            ) from error
         except (ConnectionError, RuntimeError, OSError) as error:
             raise WorkerLost(f"Ray at address={address!r} cannot be reached or started: {error}.") from error
 
@@ -125,6 +142,21 @@ class RayEngine:
             workers.close()
 
 
+def _check_reachable(address: str) -> None:
+    """Raise :class:`WorkerLost` if nobody listens at ``HOST:PORT``; any other form of address is Ray's to read."""
+    place = re.fullmatch(r"(?:ray://)?\[?([^\[\]/]+?)\]?:(\d+)", address)
+    if place is None:
+        return
+    try:
+        with socket.create_connection((place[1], int(place[2])), timeout=REACHING_S):
+            return
+    except (OSError, OverflowError) as error:
+        raise WorkerLost(
+            f"no Ray cluster can be reached at address={address!r} ({error}): expected the head of a running one, as "
+            "`ray start --head` names it."
+        ) from error
+
+
 class _Actor:
     """Runs in a Ray worker."""
 
@@ -137,18 +169,26 @@ class _Actor:
 
 
 class _Round:
-    """The actors of one ``map``: starting, free, or busy with one item that may be due at a time."""
+    """The actors of one ``map``: starting, free, or busy with one item that may be due at a time.
+
+    Actors that an earlier ``map`` left idle are asked first whether they still live, so that no item is lost to one
+    whose machine has gone meanwhile.
+    """
 
     def __init__(self, ray: Any, actor: Any, idle: list[Any], workers: int) -> None:
-        self._ray, self._actor, self._free, self._workers = ray, actor, idle, workers
+        self._ray, self._actor, self._idle, self._workers = ray, actor, idle, workers
+        self._free: list[Any] = []
+        self._known = {(known := idle.pop()).ready.remote(): known for _ in range(min(workers, len(idle)))}
         self._starting: dict[Any, Any] = {}
+        self._failed = 0
+        self._moved = time.monotonic()
         self.busy: dict[Any, tuple[int, Any, float | None, float | None]] = {}
 
     def has_room(self) -> bool:
         """Whether an item can start now; begins to start the missing actors when none is free."""
         if self._free:
             return True
-        for _ in range(self._workers - len(self.busy) - len(self._starting)):
+        for _ in range(self._workers - len(self.busy) - len(self._starting) - len(self._known)):
             actor = self._actor.remote()
             self._starting[actor.ready.remote()] = actor
         return False
@@ -160,17 +200,29 @@ class _Round:
         self.busy[actor.run.remote(function, item)] = (index, actor, due, timeout_s)
 
     def wait(self) -> Iterator[Outcome[Any]]:
-        """Wait until an actor starts, answers, dies or is due; yield the outcomes that this brings."""
+        """Wait until an actor starts, answers, dies or is due; yield the outcomes that this brings.
+
+        Raises:
+            WorkerLost: If workers cannot start, again and again, or none has for :data:`STARTING_S`.
+        """
         dues = [due for _, _, due, _ in self.busy.values() if due is not None]
+        if not self.busy:
+            dues.append(self._moved + STARTING_S)
         patience = max(0.0, min(dues) - time.monotonic()) if dues else None
-        pending = [*self.busy, *self._starting]
+        pending = [*self.busy, *self._known, *self._starting]
         done, _ = self._ray.wait(pending, num_returns=1, timeout=patience)
         for reference in done:
-            if reference in self._starting:
-                self._started(reference)
-            else:
+            if reference in self.busy:
                 yield self._collect(reference)
+            else:
+                self._started(reference)
         now = time.monotonic()
+        if done or self.busy:
+            self._moved = now
+        elif now >= self._moved + STARTING_S:
+            raise WorkerLost(
+                f"no Ray worker could start for {STARTING_S:g} s: the cluster has no machine with a free CPU."
+            )
         late = [reference for reference, (_, _, due, _) in self.busy.items() if due is not None and due <= now]
         for reference in late:
             index, actor, _, timeout_s = self.busy.pop(reference)
@@ -182,15 +234,25 @@ class _Round:
         """Kill what is busy or starting; free actors stay for the next ``map``."""
         for actor in [*(entry[1] for entry in self.busy.values()), *self._starting.values()]:
             self._ray.kill(actor)
-        self.busy.clear()
-        self._starting.clear()
+        self._idle.extend([*self._free, *self._known.values()])
+        for actors in (self.busy, self._starting, self._known):
+            actors.clear()
+        self._free.clear()
 
     def _started(self, reference: Any) -> None:
-        actor = self._starting.pop(reference)
+        """Take an actor that is up; one that is not costs a start, and only many of them in a row cost the work."""
+        known = self._known.pop(reference, None)
+        actor = self._starting.pop(reference) if known is None else known
         try:
             self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            raise WorkerLost(f"a Ray worker could not start: {error}.") from error
+            self._failed += known is None
+            if self._failed >= FAILED_STARTS * self._workers:
+                raise WorkerLost(f"no Ray worker could start, {self._failed} times in a row: {error}.") from error
+            with contextlib.suppress(self._ray.exceptions.RayError):
+                self._ray.kill(actor)
+            return
+        self._failed = 0
         self._free.append(actor)
 
     def _collect(self, reference: Any) -> Outcome[Any]:

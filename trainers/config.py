@@ -61,6 +61,12 @@ class RolloutConfig(BaseModel):
         tasks_per_update: Groups in a batch.
         group_size: Episodes of a task, each with a seed of its own.
         concurrency: Environments in flight; all of a batch by default.
+        engine: Where episodes are played: ``inline`` in this process; ``process`` in several, ``ray`` on a cluster,
+            whose workers are sent the weights of each update and play on their CPUs.
+        workers: Processes of the engine; one per CPU by default.
+        address: Of a running Ray cluster.
+        chunk: Episodes that are played as one batch; by default all of them inline, and an equal share for each worker
+            on another engine. The same chunk gives the same episodes, to the bit, on every engine.
         timeout_s: Wall-clock limit of one attempt at an episode, in seconds.
         retries: Further attempts after a failure that is not the policy's.
         seat_reward: A row earns what its seat was paid (``own``), or what all seats were (``team``).
@@ -72,6 +78,10 @@ class RolloutConfig(BaseModel):
     tasks_per_update: int = Field(default=8, ge=1)
     group_size: int = Field(default=8, ge=1)
     concurrency: int | None = Field(default=None, ge=1)
+    engine: Literal["inline", "process", "ray"] = "inline"
+    workers: int | None = Field(default=None, ge=1)
+    address: str | None = None
+    chunk: int | None = Field(default=None, ge=1)
     timeout_s: float | None = Field(default=None, gt=0)
     retries: int = Field(default=2, ge=0)
     seat_reward: Literal["own", "team"] = "own"

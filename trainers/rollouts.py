@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from fogline.agents.collector import EnvFactory, collect_all
 from fogline.agents.policies.policy import Policy
 from fogline.agents.rollout import Assignment
 from fogline.agents.scheduler import close_quietly
+from fogline.core.engine import Engine, make_engine
 from fogline.core.episode import Episode
 from fogline.core.errors import ConfigurationError
 from fogline.core.rewards import RewardScheme
@@ -129,6 +131,7 @@ class Rollouts:
         self.cursor = Cursor()
         self.statistics = PromptStatistics(self.task_ids)
         self._kept: list[Any] = []
+        self._engine: Engine | None = None
         self._scheme: tuple[RewardScheme | None] | None = None
         self._order: tuple[int, tuple[str, ...]] = (-1, ())
 
@@ -184,10 +187,13 @@ class Rollouts:
         return self._scheme[0]
 
     def close(self) -> None:
-        """Close the environments."""
+        """Close the environments, and end the engine's workers."""
         for env in self._kept:
             close_quietly(env)
         self._kept.clear()
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
 
     def _generation(self, recipe: Recipe, tasks: int) -> list[_Row]:
         """Play ``tasks`` new groups, in the order of assignment."""
@@ -235,15 +241,19 @@ class Rollouts:
     def _collect(self, assignments: Sequence[Assignment]) -> list[Episode]:
         if not assignments:
             return []
-        return collect_all(
-            self.env_factory,
-            self.policy,
-            assignments,
-            concurrency=self.config.concurrency or len(assignments),
-            timeout_s=self.config.timeout_s,
-            retries=self.config.retries,
-            kept=self._kept,
-        )
+        config = self.config
+        options: dict[str, Any] = {
+            "concurrency": config.concurrency or len(assignments),
+            "timeout_s": config.timeout_s,
+            "retries": config.retries,
+        }
+        if (config.engine, config.workers, config.address, config.chunk) == ("inline", None, None, None):
+            return collect_all(self.env_factory, self.policy, assignments, kept=self._kept, **options)
+        if self._engine is None:
+            self._engine = make_engine(config.engine, config.workers, address=config.address)
+        chunk = config.chunk or -(-len(assignments) // self._engine.workers)
+        player = travelling(self.policy)
+        return collect_all(self.env_factory, player, assignments, engine=self._engine, chunk=chunk, **options)
 
     def _sizes(self, recipe: Recipe, names: Sequence[str]) -> Sequence[int]:
         if recipe.allocate is None:
@@ -257,6 +267,15 @@ class Rollouts:
             order = np.random.default_rng([self.seed, turn]).permutation(len(self.task_ids))
             self._order = (turn, tuple(self.task_ids[index] for index in order))
         return self._order[1][place]
+
+
+def travelling(policy: Policy) -> Policy:
+    """The policy as workers get it: with its weights on the CPU, which every machine has."""
+    if all(weight.device.type == "cpu" for weight in policy.module.parameters()):
+        return policy
+    copied = copy.deepcopy(policy)
+    copied.module.to("cpu")
+    return copied
 
 
 def _by_group(played: Sequence[_Row]) -> list[list[_Row]]:

@@ -11,7 +11,7 @@ from math import ceil
 from time import perf_counter
 from typing import Any
 
-from fogline.agents.collector import in_background
+from fogline.agents.collector import STARTING_S, in_background, tried_again
 from fogline.benchmarks.recording import Progress, Recorder
 from fogline.benchmarks.sweeps.cells import SweepCell
 from fogline.benchmarks.sweeps.config import SWEEP, SweepConfig
@@ -23,9 +23,6 @@ from fogline.core.episode import Episode, Failure
 from fogline.core.errors import InfrastructureError
 from fogline.core.store import RunStore
 from fogline.envs.silo_bench.parallel import NAME, VERSION
-
-STARTING_S = 60.0
-"""What a worker may take to load everything, in seconds; only then do episodes' own limits count."""
 
 Bundle = tuple[SweepCell, ...]
 
@@ -109,7 +106,7 @@ async def _spread(config: SweepConfig, engine: Engine, bundles: Iterator[Bundle]
     """Hand bundles to the engine, and the cells of lost workers again, one by one."""
     play = partial(play_bundle, config)
     attempts = config.retries + 1
-    for _ in range(attempts):
+    for attempt in range(attempts):
         lost: list[tuple[SweepCell, Exception]] = []
         handed: dict[int, Bundle] = {}
         outcomes = engine.map(play, _remembered(bundles, handed), timeout_s=_limit(config, engine))
@@ -118,8 +115,8 @@ async def _spread(config: SweepConfig, engine: Engine, bundles: Iterator[Bundle]
             if isinstance(outcome.error, InfrastructureError):
                 lost.extend((cell, outcome.error) for cell in cells)
                 continue
-            for played in outcome.unwrap():
-                await take(played)
+            for key, episode in outcome.unwrap():
+                await take((key, tried_again(episode, attempt)))
         if not lost:
             return
         bundles = iter([(cell,) for cell, _ in lost])

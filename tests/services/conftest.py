@@ -1,7 +1,8 @@
-"""A throw-away PostgreSQL server for tests that need one."""
+"""A throw-away PostgreSQL server, and a throw-away Ray cluster, for tests that need one."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import pwd
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from requirement import unavailable
@@ -106,3 +108,26 @@ def reader_url(postgresql_url: str) -> str:
 
     bundled_database("chinook", "postgresql", postgresql_url)
     return create_reader_role(postgresql_url, "reader", "a'b\"c:d@e", schema="chinook")
+
+
+@pytest.fixture
+def raylets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Two raylets of two CPUs each on loopback; the head has none, so that all work is theirs to lose."""
+    if importlib.util.find_spec("ray") is None:
+        unavailable("ray", "Ray is not installed (pip install 'fogline[scale]')")
+    ray: Any = importlib.import_module("ray")
+    utilities: Any = importlib.import_module("ray.cluster_utils")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "180")  # a busy machine needs more than the default
+    # Workers are processes of the raylets: they look for the tests' players where this process does.
+    support = Path(__file__).parents[1] / "support"
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(support), *sys.path]))
+    started = utilities.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        started.nodes = [started.add_node(num_cpus=2) for _ in range(2)]
+        started.wait_for_nodes()
+        ray.init(address=started.address, log_to_driver=False, logging_level="warning")
+        yield started
+    finally:
+        ray.shutdown()
+        started.shutdown()

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
-import os
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from requirement import unavailable
 
 from fogline.benchmarks.recording import Progress
 from fogline.benchmarks.sweeps.config import SweepConfig
@@ -25,29 +20,6 @@ from fogline.core.jsonable import to_jsonable
 from fogline.core.store import RunStore
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
-SUPPORT = Path(__file__).parents[1] / "support"
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Two raylets of two CPUs each on loopback; the head has none, so that all work is theirs to lose."""
-    if importlib.util.find_spec("ray") is None:
-        unavailable("ray", "Ray is not installed (pip install 'fogline[scale]')")
-    ray: Any = importlib.import_module("ray")
-    utilities: Any = importlib.import_module("ray.cluster_utils")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "180")  # a busy machine needs more than the default
-    # Workers are processes of the raylets: they look for the tests' players where this process does.
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SUPPORT), *sys.path]))
-    started = utilities.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    try:
-        started.raylets = [started.add_node(num_cpus=2) for _ in range(2)]
-        started.wait_for_nodes()
-        ray.init(address=started.address, log_to_driver=False, logging_level="warning")
-        yield started
-    finally:
-        ray.shutdown()
-        started.shutdown()
 
 
 def config(tmp_path: Path, name: str, **changes: Any) -> SweepConfig:
@@ -80,17 +52,17 @@ def node_of(_: int) -> str:
     return str(ray.get_runtime_context().get_node_id())
 
 
-def test_two_raylets_store_the_metrics_of_the_pool_byte_by_byte(cluster: Any, tmp_path: Path) -> None:
+def test_two_raylets_store_the_metrics_of_the_pool_byte_by_byte(raylets: Any, tmp_path: Path) -> None:
     with make_engine("ray", workers=4) as engine:
         nodes = {outcome.unwrap() for outcome in ordered(engine.map(node_of, range(40)))}
     assert len(nodes) == 2
-    assert nodes == {raylet.node_id for raylet in cluster.raylets}
+    assert nodes == {node.node_id for node in raylets.nodes}
     pool, ray = config(tmp_path, "pool", engine="process", workers=2), config(tmp_path, "ray", engine="ray", workers=4)
     assert sweep(pool).complete == sweep(ray).complete == 108
     assert metrics(pool) == metrics(ray)
 
 
-def test_a_raylet_killed_in_mid_run_costs_nothing_but_time(cluster: Any, tmp_path: Path) -> None:
+def test_a_raylet_killed_in_mid_run_costs_nothing_but_time(raylets: Any, tmp_path: Path) -> None:
     pool = config(tmp_path, "pool", engine="process", workers=2)
     sweep(pool)
     done: list[int] = []
@@ -100,12 +72,12 @@ def test_a_raylet_killed_in_mid_run_costs_nothing_but_time(cluster: Any, tmp_pat
         done.append(progress.done)
         if progress.done >= 20 and not killer:
             thread = threading.Thread(
-                target=cluster.remove_node, args=(cluster.raylets[0],), kwargs={"allow_graceful": False}
+                target=raylets.remove_node, args=(raylets.nodes[0],), kwargs={"allow_graceful": False}
             )
             killer.append(thread)
             thread.start()
 
-    ray = config(tmp_path, "ray", engine="ray", workers=4, retries=4)
+    ray = config(tmp_path, "ray", engine="ray", workers=4)
     report = sweep(ray, progress=kill)
     killer[0].join()
     assert 0 < done.index(20) < len(done) - 1
