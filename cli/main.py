@@ -26,6 +26,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("train", "fogline.cli.train:train"),
     ("sft", "fogline.cli.sft:sft"),
     ("teach", "fogline.cli.teach:teach"),
+    ("serve", "fogline.cli.serve:serve"),
     ("recipes", "fogline.cli.recipes:recipes"),
     ("reproduce", "fogline.cli.reproduce:reproduce"),
     ("customers", "fogline.cli.customers:customers"),

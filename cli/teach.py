@@ -26,8 +26,9 @@ def teach(
     quiet_libraries()
     from fogline.agents.policies.language import CausalLMPolicy
     from fogline.core.errors import check_choice
+    from fogline.trainers.serving import serve
     from fogline.trainers.teachers import LocalTeacher
-    from fogline.trainers.teaching_server import serve
+    from fogline.trainers.teaching_server import teaching_app
 
     check_choice("dtype", dtype, ("float32", "float64", "bfloat16"))
     teacher = LocalTeacher(CausalLMPolicy(model, temperature=temperature, dtype=dtype, device=device, name=model))
@@ -35,4 +36,4 @@ def teach(
     def ready(url: str) -> None:
         console().print(clean(f"{teacher.name} teaches at {url} ({teacher.vocabulary_size:,} tokens)."), soft_wrap=True)
 
-    serve(teacher, host, port, ready)
+    serve(teaching_app(teacher), host, port, ready)

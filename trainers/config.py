@@ -32,6 +32,8 @@ class PolicyConfig(BaseModel):
         stop: Strings that end a turn.
         dtype: Of the weights.
         device: Where they are.
+        server: Address of a server that samples in its place, with the weights that it is sent after every update: one
+            that ``fogline serve`` started with the same model.
         lora_rank: Train low-rank adapters of this rank instead of all weights; needs the extra ``lora``.
     """
 
@@ -51,6 +53,7 @@ class PolicyConfig(BaseModel):
     stop: Annotated[tuple[str, ...], Field(strict=False)] = ()
     dtype: Literal["float32", "float64", "bfloat16"] = "float32"
     device: str = "cpu"
+    server: str | None = None
     lora_rank: int | None = Field(default=None, ge=1)
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
-from fogline.core.errors import ConfigurationError, DataError, InfrastructureError
+from fogline.core.errors import ConfigurationError, DataError
 from fogline.trainers.recipe import Teaching
 from fogline.trainers.rows import TeacherRows
 from fogline.trainers.teacher_wire import packed, unpacked
+from fogline.trainers.wire import Wire
 
 
 class RemoteTeacher:
@@ -34,12 +32,8 @@ class RemoteTeacher:
     whole = False
 
     def __init__(self, url: str, *, timeout_s: float = 120.0, retries: int = 3, wait_s: float = 0.5) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise ConfigurationError(
-                f"url={url!r}: expected http://HOST:PORT of a server that 'fogline teach' started."
-            )
-        self.url = url.rstrip("/")
-        self._timeout, self._retries, self._wait = timeout_s, retries, wait_s
+        self._wire = Wire(url.rstrip("/"), "the teacher", "fogline teach", timeout_s, retries, wait_s)
+        self.url = self._wire.url
         told = self._told()
         self.name = str(told["name"])
         self.temperature = float(told["temperature"])
@@ -64,7 +58,7 @@ class RemoteTeacher:
         k = self.vocabulary_size if teaching.top_k is None else teaching.top_k
         body = packed({"tokens": tokens, "attention_mask": attention_mask, "policy_mask": policy_mask})
         wanted = ("logp", *(("top_ids", "top_logp") if k else ()), *(("entropy",) if teaching.entropy else ()))
-        said = self._asked(f"/score?top_k={k}&entropy={int(teaching.entropy)}", body)
+        said = self._wire.ask(f"/score?top_k={k}&entropy={int(teaching.entropy)}", body)
         found = unpacked(said, wanted, f"the teacher at {self.url}")
         for name in wanted:
             expected = (*tokens.shape, k) if name.startswith("top_") else tuple(tokens.shape)
@@ -78,7 +72,7 @@ class RemoteTeacher:
 
     def _told(self) -> dict[str, Any]:
         try:
-            told = json.loads(self._asked("/", None))
+            told = json.loads(self._wire.ask("/"))
         except ValueError:
             told = None
         if not isinstance(told, dict) or not {"name", "temperature", "vocabulary", "vocabulary_size"} <= set(told):
@@ -86,33 +80,3 @@ class RemoteTeacher:
                 f"what answers at {self.url} is no scoring server: expected one that 'fogline teach MODEL' started."
             )
         return told
-
-    def _asked(self, path: str, body: bytes | None) -> bytes:
-        """Ask once, and again within bounds where the failure may pass."""
-        wait, problem = self._wait, ""
-        for attempt in range(self._retries + 1):
-            if attempt:
-                time.sleep(wait)
-                wait *= 2
-            request = urllib.request.Request(self.url + path, data=body)
-            try:
-                with urllib.request.urlopen(request, timeout=self._timeout) as response:
-                    said: bytes = response.read()
-                    return said
-            except urllib.error.HTTPError as error:
-                problem = f"status {error.code}: {_error_of(error.read())}"
-                if error.code < 500:
-                    raise ConfigurationError(f"the teacher at {self.url} refuses: {problem}") from error
-            except (OSError, TimeoutError) as error:
-                problem = str(getattr(error, "reason", error)) or type(error).__name__
-        raise InfrastructureError(
-            f"the teacher at {self.url} gave no answer in {self._retries + 1} attempts of {self._timeout:g} s "
-            f"({problem}): is 'fogline teach' running there? Raise timeout_s for long rows."
-        )
-
-
-def _error_of(body: bytes) -> str:
-    try:
-        return str(json.loads(body)["error"])
-    except (ValueError, KeyError, TypeError):
-        return body[:200].decode("utf-8", "replace")

@@ -16,7 +16,7 @@ from fogline.agents.rollout import Assignment
 from fogline.agents.scheduler import close_quietly
 from fogline.core.engine import Engine, make_engine
 from fogline.core.episode import Episode
-from fogline.core.errors import ConfigurationError
+from fogline.core.errors import ConfigurationError, InfrastructureError
 from fogline.core.rewards import RewardScheme
 from fogline.trainers.batch import Batch, batch_of
 from fogline.trainers.config import SEEDS_PER_RUN, RolloutConfig
@@ -211,6 +211,7 @@ class Rollouts:
         found = self.processes.gather(judged(self.critic, self._collect(mine)))
         by_seed: dict[int, Judged] = {item.episode.seed: item for item in found}
         played = [_Row(group_of[item], *by_seed[item.seed]) for item in assignments]
+        check_fresh([row.episode for row in played], self.policy)
         for row in played:
             self.statistics.note(row.episode, self.config.correct_above)
         return played
@@ -267,6 +268,26 @@ class Rollouts:
             order = np.random.default_rng([self.seed, turn]).permutation(len(self.task_ids))
             self._order = (turn, tuple(self.task_ids[index] for index in order))
         return self._order[1][place]
+
+
+class StaleWeights(InfrastructureError):
+    """Episodes that other weights sampled than those that are about to learn from them."""
+
+
+def check_fresh(episodes: Sequence[Episode], policy: Policy) -> None:
+    """Refuse episodes that the policy's weights, as they are, did not sample.
+
+    Raises:
+        StaleWeights: Naming the versions.
+    """
+    turns = (turn.policy_version for episode in episodes for turn in episode.turns)
+    found = {version for version in turns if version is not None and version != policy.version}
+    if found:
+        raise StaleWeights(
+            f"a batch was sampled by version {', '.join(map(str, sorted(found)))} of the weights of "
+            f"{policy.name!r}, and version {policy.version} is about to learn from it: send the weights to whoever "
+            "samples after every update (ServedPolicy does so with synchronise=True)."
+        )
 
 
 def travelling(policy: Policy) -> Policy:

@@ -211,6 +211,9 @@ def language_policy(
         seed: As there.
         texts: As there.
         picture: Height and width of the pictures of observations, see :func:`picture_shape`; None for text alone.
+
+    Raises:
+        ConfigurationError: For ``tiny`` without texts, or a server with pictures.
     """
     model: Any = settings.model
     tokenizer = None
@@ -218,7 +221,14 @@ def language_policy(
         if texts is None:
             raise ConfigurationError(f"model={TINY!r} needs texts to fit its tokenizer to: pass texts=.")
         model, tokenizer = _tiny(settings, texts(), seed, picture)
-    return _kind(picture is not None)(
+    kind: Callable[..., CausalLMPolicy] = _kind(picture is not None)
+    if settings.server is not None:
+        if picture is not None:
+            raise ConfigurationError(f"server={settings.server!r} reads no pictures: leave server out.")
+        from fogline.trainers.served_policy import ServedPolicy
+
+        kind = partial(ServedPolicy, server=settings.server)
+    return kind(
         model,
         tokenizer,
         temperature=settings.temperature,

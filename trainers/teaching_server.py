@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from aiohttp import web
 
@@ -54,27 +52,6 @@ def teaching_app(teacher: LocalTeacher) -> web.Application:
 
     app.on_cleanup.append(stop)
     return app
-
-
-def serve(
-    teacher: LocalTeacher, host: str = "127.0.0.1", port: int = 8411, ready: Callable[[str], None] | None = None
-) -> None:
-    """Serve until interrupted; ``ready`` is told the address. Port 0 takes a free one."""
-
-    async def run() -> None:
-        runner = web.AppRunner(teaching_app(teacher))
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, host, port)
-            await site.start()
-            if ready is not None:
-                bound: Any = runner.addresses[0]
-                ready(f"http://{host}:{bound[1]}")
-            await asyncio.Event().wait()
-        finally:
-            await runner.cleanup()
-
-    asyncio.run(run())
 
 
 def _scored(teacher: LocalTeacher, body: bytes, teaching: Teaching) -> bytes:

@@ -34,6 +34,7 @@ class Draft:
         ids: Sampled tokens.
         logps: Their log-probabilities.
         done: Nothing more is sampled.
+        version: Of the weights that sampled it; None for those at hand.
     """
 
     conversation: Conversation
@@ -43,6 +44,7 @@ class Draft:
     ids: list[int] = field(default_factory=list)
     logps: list[float] = field(default_factory=list)
     done: bool = False
+    version: int | None = None
 
     @property
     def next_column(self) -> int:

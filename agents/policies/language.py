@@ -74,6 +74,7 @@ class CausalLMPolicy:
         check_vocabulary: Called with texts, raises a ConfigurationError that names the characters which the tokenizer
             cannot represent; acting and transcribing call it with all that they read.
         greedy: Take the most likely token instead of sampling.
+        stop: Strings that end an action.
         tokens_forwarded: Tokens that went through the model in sampling so far, padding not counted.
 
     Raises:
@@ -120,6 +121,7 @@ class CausalLMPolicy:
         self.model = loaded if lora is None else add_adapters(loaded, lora)
         self.model.eval()
         self.temperature = temperature
+        self.stop = tuple(stop)
         self._vocabulary_size = int(loaded.get_input_embeddings().weight.shape[0])
         self._backbone, self._head = self._parts()
         self.template = self._conversation_template(chat_template, reply_role)
@@ -192,11 +194,18 @@ class CausalLMPolicy:
         """Complete the views' drafts."""
         self._sampler.run(drafts)
 
+    def write(self, drafts: Sequence[Draft]) -> None:
+        """Complete drafts of conversations that somebody else keeps."""
+        self.model.eval()
+        self._forget_old_weights()
+        self._sampler.run(drafts)
+
     def _decision(self, draft: Draft, context: Sequence[int]) -> Decision:
         ended = draft.conversation.ended = draft.ids[-1] in self._ends
         written = draft.ids[:-1] if ended else draft.ids
         text = self.tokenizer.decode(written, clean_up_tokenization_spaces=False)
-        return Decision(text, tuple(context), tuple(draft.ids), tuple(draft.logps), policy_version=self.version)
+        version = self.version if draft.version is None else draft.version
+        return Decision(text, tuple(context), tuple(draft.ids), tuple(draft.logps), policy_version=version)
 
     def _contexts(self, views: Sequence[SeatView]) -> list[list[int]]:
         """Ids that each view's environment appends; equal texts are encoded once."""

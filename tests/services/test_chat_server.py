@@ -205,3 +205,13 @@ def test_a_model_that_is_not_there_is_a_typed_error(served: Served) -> None:
         assert sum(model.meter.failures.values()) == 1
 
     served.play(scenario, model=f"{served.llama}-missing", max_retries=1, backoff_s=0.01)
+
+
+def test_it_can_evaluate_a_policy_but_not_be_trained_by(served: Served) -> None:
+    from fogline.core.errors import ConfigurationError
+    from fogline.trainers.generation_probe import capabilities_of
+
+    found = capabilities_of(served.url, model=str(served.llama))
+    assert found.kind == "openai" and not found.weights
+    with pytest.raises(ConfigurationError, match="new weights over HTTP"):
+        found.require_training()

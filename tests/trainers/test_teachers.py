@@ -28,10 +28,11 @@ from fogline.trainers.recipe import Teaching
 from fogline.trainers.recipes import make_recipe
 from fogline.trainers.remote_teachers import RemoteTeacher
 from fogline.trainers.rows import TeacherRows
+from fogline.trainers.serving import serve
 from fogline.trainers.setup import make_trainer, open_teacher
 from fogline.trainers.teacher_wire import packed
 from fogline.trainers.teachers import LocalTeacher, check_teacher
-from fogline.trainers.teaching_server import serve
+from fogline.trainers.teaching_server import teaching_app
 from fogline.trainers.whole import scored_parts
 
 torch.set_num_threads(1)
@@ -72,7 +73,8 @@ def url(tokenizer: Any) -> Iterator[str]:
         found.append(address)
         ready.set()
 
-    thread = threading.Thread(target=serve, args=(LocalTeacher(model(tokenizer, 1)), "127.0.0.1", 0, told), daemon=True)
+    app = teaching_app(LocalTeacher(model(tokenizer, 1)))
+    thread = threading.Thread(target=serve, args=(app, "127.0.0.1", 0, told), daemon=True)
     thread.start()
     assert ready.wait(20)
     yield found[0]
