@@ -59,6 +59,14 @@ def train(
     workers: arguments.Workers = None,
     address: arguments.Address = None,
     rollout: arguments.RolloutTable = None,
+    sharding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOW",
+            help="Of weights over processes: none or fsdp. (default: none)",
+            rich_help_panel="How it is trained",
+        ),
+    ] = None,
     learner: arguments.LearnerTable = None,
     evaluation: arguments.EvaluationTable = None,
     out: Annotated[
@@ -74,7 +82,7 @@ def train(
     """Train a policy: any method, any environment, text or vectors, one seat or several.
 
     A run that was stopped goes on from its last checkpoint: give the same command again. On several processes:
-    accelerate launch -m fogline.cli.main train …
+    accelerate launch -m fogline.cli.main train …, with --sharding fsdp where one cannot hold it all.
 
     Example: fogline train ppo --env CartPole-v1 --updates 60 --learner epochs=4 --learner minibatches=4
     """
@@ -92,7 +100,7 @@ def train(
             rollout, "--rollout", tasks_per_update=tasks_per_update, group_size=group_size, engine=engine,
             workers=workers, address=address,
         ),
-        "learner": table_of(learner, "--learner", learning_rate=learning_rate),
+        "learner": table_of(learner, "--learner", learning_rate=learning_rate, sharding=sharding),
         "evaluation": key_values(evaluation, "--evaluation"), "out": None if out is None else str(out),
         "save_every": save_every, "resume": resume, "tensorboard": tensorboard,
     }  # fmt: skip

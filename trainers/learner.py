@@ -21,6 +21,7 @@ from fogline.trainers.modulation import vocabulary_moments
 from fogline.trainers.processes import Processes
 from fogline.trainers.recipe import Counts, Recipe, Term
 from fogline.trainers.shapes import check_rewards
+from fogline.trainers.sharding import place_weights
 from fogline.trainers.tally import Tally, mismatch, of_batch, of_loss, of_modulation, of_step
 from fogline.trainers.teachers import Teacher, check_teacher, taught
 from fogline.trainers.whole import Credit, forward_of_parts, scored_parts
@@ -89,9 +90,9 @@ class Learner:
         self.observe = recipe.observe or (vocabulary_moments if logs else None)
         _check_needs(policy, recipe, self.needs, reference, teacher)
         check_old_logp(config)
-        self.parameters = [parameter for parameter in policy.module.parameters() if parameter.requires_grad]
+        self.weights = place_weights(policy, config.sharding, self.processes)
         self.optimiser = torch.optim.AdamW(
-            self.parameters,
+            self.weights.trainable,
             lr=config.learning_rate,
             betas=config.betas,
             eps=config.adam_epsilon,
@@ -117,7 +118,8 @@ class Learner:
         self.progress = progress
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate if learning_rate is None else learning_rate
-        prepared = self.prepare(batch)
+        with self.weights.whole():
+            prepared = self.prepare(batch)
         # Before any step: whatever is wrong with the batch is found while the weights are untouched.
         seen = of_batch(batch, prepared)
         if self.recipe.statistics is not None:
@@ -136,11 +138,10 @@ class Learner:
         return {**seen, **tally.means(self.processes)}
 
     def state(self) -> dict[str, Any]:
-        """Weights, optimiser and counters: what :meth:`restore` takes."""
+        """Weights, optimiser and counters: what :meth:`restore` takes. Every process asks."""
         return {
-            "module": self.policy.module.state_dict(),
+            **self.weights.state(self.optimiser),
             "version": self.policy.version,
-            "optimiser": self.optimiser.state_dict(),
             "learner_updates": self.updates,
             "torch_rng": torch.get_rng_state(),
         }
@@ -152,8 +153,7 @@ class Learner:
             ConfigurationError: It is of another policy; ``source`` says where it came from.
         """
         try:
-            self.policy.module.load_state_dict(state["module"])
-            self.optimiser.load_state_dict(state["optimiser"])
+            self.weights.restore(state, self.optimiser)
         except (RuntimeError, ValueError) as error:
             raise ConfigurationError(
                 f"the checkpoint {str(source)!r} is of another policy ({str(error).splitlines()[0]}): use the same "
@@ -246,6 +246,24 @@ class Learner:
         counts = {term.name: count(whole, term.mask) for term in self.terms}
         tokens = float(whole.policy_mask.sum())
         self.optimiser.zero_grad(set_to_none=True)
+        with self.weights.whole():
+            self._pass(batch, credit, rows, counts, tokens, tally)
+        self.weights.add_gradients()
+        self._check_finite(tally)
+        norm = self.weights.clip(self.config.max_gradient_norm or math.inf)
+        if not bool(torch.isfinite(norm)):
+            raise TrainingDiverged(
+                f"update {self.updates}: the gradient's norm is {norm.item()}. The weights are as before the step; "
+                "lower learning_rate, set max_gradient_norm, or look at the batch's rewards and log-probabilities."
+            )
+        self.optimiser.step()
+        tally.steps += 1
+        tally.add({"gradient_norm": float(norm) / self.processes.count})
+
+    def _pass(
+        self, batch: Batch, credit: Credit, rows: Tensor, counts: Mapping[str, Counts], tokens: float, tally: Tally
+    ) -> None:
+        """Gradients of this process's share of a mini-batch."""
         parts = list(self._micro_batches(self.processes.share(_by_length(batch, rows))))
         split = len(parts) > 1 or self.processes.count > 1
         beforehand = split and self.recipe.options.get("modulation_scope") != "micro-batch"
@@ -257,17 +275,6 @@ class Learner:
             self._accumulate(
                 piece, credit.part(part, piece.tokens.shape[1]), counts, share, tally, modulate=not beforehand
             )
-        self.processes.add_gradients(self.parameters)
-        self._check_finite(tally)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_gradient_norm or math.inf)
-        if not bool(torch.isfinite(norm)):
-            raise TrainingDiverged(
-                f"update {self.updates}: the gradient's norm is {norm.item()}. The weights are as before the step; "
-                "lower learning_rate, set max_gradient_norm, or look at the batch's rewards and log-probabilities."
-            )
-        self.optimiser.step()
-        tally.steps += 1
-        tally.add({"gradient_norm": float(norm) / self.processes.count})
 
     def _modulated_whole(
         self, batch: Batch, credit: Credit, rows: Tensor, parts: Sequence[Tensor], tally: Tally

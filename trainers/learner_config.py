@@ -31,6 +31,8 @@ class LearnerConfig(BaseModel):
         correction_level: Whether its ratio is that of a ``token`` or of the whole ``sequence``.
         correction_low: Ratios below are masked; None for no bound.
         correction_high: Ratios above are truncated or masked.
+        sharding: Of weights and optimiser, where several processes share the work: ``none`` keeps all on each of them,
+            ``fsdp`` a part. What is learned is the same, and so are checkpoints.
         log_entropy: Log the policy's entropy where the method does not read it: one more look at the vocabulary.
     """
 
@@ -51,6 +53,7 @@ class LearnerConfig(BaseModel):
     correction_level: Literal["token", "sequence"] = "token"
     correction_low: float | None = Field(default=None, ge=0)
     correction_high: float = Field(default=3.0, gt=0)
+    sharding: Literal["none", "fsdp"] = "none"
     log_entropy: bool = False
 
     def rate(self, update: int, updates: int) -> float:

@@ -149,6 +149,10 @@ def fine_tune(
             f"epochs={settings.epochs}, minibatches={settings.minibatches} of the learner: expected 1 and 1; passes "
             "over the demonstrations are the epochs of the fine-tuning itself."
         )
+    if settings.sharding != "none":
+        raise ConfigurationError(
+            f"sharding={settings.sharding!r}: demonstrations are learned in one process, expected 'none'."
+        )
     teacher = Learner(policy, sft_recipe(), settings, seed=seed)
     order = row_order(len(batch), epochs, rows, seed)
     folder = None if out is None else Path(out)

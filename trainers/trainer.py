@@ -71,6 +71,7 @@ class Trainer:
     ) -> None:
         _check_group_size(recipe, config)
         _check_critic(recipe, critic)
+        _check_engine(config)
         self.policy = policy
         self.recipe = recipe
         self.config = config
@@ -139,8 +140,7 @@ class Trainer:
                     return rows
                 if self._due(self.config.save_every):
                     self.save()
-            if self.processes.main:
-                self.policy.save(self.folder / POLICY)
+            self.learner.weights.save(self.folder / POLICY)
         finally:
             if log is not None:
                 log.close()
@@ -150,7 +150,8 @@ class Trainer:
     def step(self) -> dict[str, Any]:
         """Play one batch and learn from it; the row of the log."""
         began = perf_counter()
-        played = self.rollouts.play(self.recipe)
+        with self.learner.weights.whole():
+            played = self.rollouts.play(self.recipe)
         between = perf_counter()
         if self.update == 0:
             self._warn_of_empty_tracks(played)
@@ -183,14 +184,15 @@ class Trainer:
             for sample in range(settings.samples)
             for task_id in self.evaluation_tasks
         ]
-        return measure(
-            self._evaluation_factory,
-            self.policy,
-            assignments,
-            greedy=settings.greedy,
-            concurrency=min(len(assignments), 128),
-            kept=self._evaluation_kept,
-        )
+        with self.learner.weights.whole():
+            return measure(
+                self._evaluation_factory,
+                self.policy,
+                assignments,
+                greedy=settings.greedy,
+                concurrency=min(len(assignments), 128),
+                kept=self._evaluation_kept,
+            )
 
     def close(self) -> None:
         """Close the environments."""
@@ -202,11 +204,12 @@ class Trainer:
     # State
 
     def save(self, name: str = "") -> Path:
-        """Write a checkpoint and return its path."""
+        """Write a checkpoint and return its path; every process asks, and one writes."""
         folder = self.folder / CHECKPOINTS
+        state = self.state()
         if not self.processes.main:
             return folder
-        return save_checkpoint(folder, self.update, self.state(), self.config.keep, name)
+        return save_checkpoint(folder, self.update, state, self.config.keep, name)
 
     def state(self) -> dict[str, Any]:
         """All that an uninterrupted run would carry into the next update."""
@@ -265,6 +268,15 @@ def _check_critic(recipe: Recipe, critic: Critic | None) -> None:
         raise ConfigurationError(
             f"recipe {recipe.name!r} with these settings credits single steps and needs a critic: pass critic=, such "
             "as an OracleCritic, or set step_credit=0."
+        )
+
+
+def _check_engine(config: TrainConfig) -> None:
+    engine, sharding = config.rollout.engine, config.learner.sharding
+    if engine != "inline" and sharding != "none":
+        raise ConfigurationError(
+            f"engine={engine!r} with sharding={sharding!r}: weights in shards cannot be sent to workers. Each process "
+            "plays its share already: set engine='inline', or sharding='none'."
         )
 
 

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,13 @@ def trainer(folder: Path, processes: Processes) -> None:
     (folder / f"trainer-{run.processes.rank}.json").write_text(json.dumps(state))
 
 
-def launch(what: str, folder: Path, count: int = 2, timeout: float = 240) -> None:
-    """Run ``what`` in ``count`` processes under ``accelerate launch``, on this machine's processors."""
+def launch(what: str, folder: Path, count: int = 2, timeout: float = 240, script: str = __file__) -> None:
+    """Run ``what`` of a script in ``count`` processes under ``accelerate launch``, on this machine's processors."""
+    together([script, what, str(folder)], count, timeout)
+
+
+def together(words: Sequence[str], count: int = 2, timeout: float = 240) -> str:
+    """Run a script, or ``-m`` a module, in several processes; what they wrote to standard output."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -86,8 +92,10 @@ def launch(what: str, folder: Path, count: int = 2, timeout: float = 240) -> Non
     command += ["--main_process_port", str(port)]
     # Today's accelerate runs one process under --cpu, whatever --num_processes says; this is its way to several.
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    # A module that is run looks for the tests' environments where this process does.
+    environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     done = subprocess.run(
-        [*command, __file__, what, str(folder)],
+        [*command, *words],
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -95,11 +103,12 @@ def launch(what: str, folder: Path, count: int = 2, timeout: float = 240) -> Non
         env=environment,
     )
     if done.returncode:
-        raise AssertionError(f"{what} in {count} processes ended with {done.returncode}:\n{done.stderr[-4000:]}")
+        raise AssertionError(f"{words} in {count} processes ended with {done.returncode}:\n{done.stderr[-4000:]}")
+    return done.stdout
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    together = Processes()
-    {"updates": updates, "trainer": trainer}[sys.argv[1]](Path(sys.argv[2]), together)
-    together.close()
+    processes = Processes()
+    {"updates": updates, "trainer": trainer}[sys.argv[1]](Path(sys.argv[2]), processes)
+    processes.close()
