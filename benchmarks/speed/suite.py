@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, str] = {
     "distillation": "fogline.benchmarks.speed.distillation",
     "tables": "fogline.benchmarks.speed.tables",
     "sweep": "fogline.benchmarks.speed.sweeps",
+    "scale": "fogline.benchmarks.speed.scale",
 }
 """Name of each benchmark and the module whose ``run(effort)`` measures it."""
 
