@@ -143,7 +143,7 @@ class ShardedWeights(Weights):
         mine = sent.new_empty(len(sent) // self._processes.count)
         # One exchange for all of them: on slow links it is their number that costs.
         reduce_scatter_tensor(mine, sent, group=self._mesh.get_group())
-        for (shard, weight), flat in zip(known, mine.split([len(pieces[0]) for pieces in parts]), strict=True):
+        for (shard, weight), flat in zip(known, torch.split(mine, [len(pieces[0]) for pieces in parts]), strict=True):
             held: Any = shard
             local = held.to_local()
             held.grad = DTensor.from_local(
@@ -162,12 +162,12 @@ class ShardedWeights(Weights):
         rows = -(-len(gradient) // self._processes.count)
         padded = gradient.new_zeros(rows * self._processes.count, *gradient.shape[1:])
         padded[: len(gradient)] = gradient
-        return [piece.reshape(-1) for piece in padded.split(rows)]
+        return [piece.reshape(-1) for piece in torch.split(padded, rows)]
 
     def clip(self, bound: float) -> Tensor:
         """Shorten the gradient to a length of at most ``bound``, and return the length that it had."""
-        norm: Any = super().clip(bound)
-        return whole_tensor(norm)
+        norm: Tensor = whole_tensor(super().clip(bound))
+        return norm
 
     def state(self, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
         """State dictionaries of module and optimiser, the same whatever the sharding; every process asks."""

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 from fogline.agents.agent import Decision, SeatView
 from fogline.agents.collector import collect, collect_all
 from fogline.agents.rollout import Assignment
-from fogline.core.engine import make_engine
+from fogline.core.engine import Outcome, TaskTimedOut, WorkerLost, make_engine
 from fogline.core.episode import Episode, Usage
 from fogline.core.errors import AgentError, ConfigurationError, InfrastructureError
 
@@ -744,3 +745,49 @@ async def test_a_caller_that_stops_early_leaves_no_environment_open() -> None:
             async for _ in episodes:
                 raise Stopped
     assert calls["closed"] == calls["made"] == 3
+
+
+class LosesWorkers:
+    """Plays here, but says of the first hand-outs that their workers died or were too late."""
+
+    name, workers = "process", 2
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.rounds: list[list[int]] = []
+
+    def map(self, function: Any, items: Any, *, timeout_s: float | None = None) -> Any:
+        error = self.errors.pop(0) if self.errors else None
+        self.rounds.append([])
+        for index, item in enumerate(items):
+            self.rounds[-1].append(len(item))
+            yield Outcome(index, error=error) if error and index == 0 else Outcome(index, _played_apart(function, item))
+
+
+def _played_apart(function: Any, item: Any) -> Any:
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(function, item).result()
+
+
+def test_what_a_dead_worker_had_is_played_again_whole_and_at_last_one_by_one() -> None:
+    engine = LosesWorkers(WorkerLost("died"), WorkerLost("died"))
+    episodes = collect_all(CountEnv, SeededAgent(), TASKS, engine=engine, chunk=5, retries=2)
+    assert comparable(episodes) == EXPECTED
+    first, *again = engine.rounds
+    assert again == [[5], [1] * 5]
+    assert sorted(episode.usage.retries for episode in episodes) == [0] * (sum(first) - 5) + [2] * 5
+
+
+def test_what_took_too_long_is_played_one_by_one_at_once() -> None:
+    engine = LosesWorkers(TaskTimedOut("late"))
+    episodes = collect_all(CountEnv, SeededAgent(), TASKS, engine=engine, chunk=5, retries=5)
+    assert comparable(episodes) == EXPECTED
+    assert engine.rounds[1:] == [[1] * 5]
+
+
+def test_what_no_worker_brings_to_an_end_is_unscored() -> None:
+    engine = LosesWorkers(WorkerLost("died"), WorkerLost("died"))
+    episodes = collect_all(CountEnv, SeededAgent(), [("length-1", 0)], engine=engine, chunk=5, retries=1)
+    assert [(episode.status, episode.reward) for episode in episodes] == [("infra_error", None)]
+    assert episodes[0].failure is not None
+    assert (episodes[0].failure.kind, episodes[0].failure.attempts) == ("WorkerLost", 2)

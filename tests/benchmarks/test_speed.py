@@ -61,7 +61,7 @@ def finding(seen: float, target: Target | None) -> Finding:
 
 # These have sizes of their own: test_speed_training.py, test_speed_optimisers.py, test_speed_distillation.py,
 # test_speed_tables.py, test_speed_sweep.py.
-ELSEWHERE = {"training", "optimisers", "distillation", "tables", "sweep"}
+ELSEWHERE = {"training", "optimisers", "distillation", "tables", "sweep", "scale"}
 
 
 @pytest.mark.parametrize("name", [name for name in BENCHMARKS if name not in ELSEWHERE])
