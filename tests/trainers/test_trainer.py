@@ -457,3 +457,9 @@ def test_a_configuration_is_all_it_takes(tmp_path: Path) -> None:
         make_trainer(killed.config(str(tmp_path), 1, policy=killed.PolicyConfig(model="tiny")))
     with pytest.raises(ConfigurationError, match=r"task 'shirt' is not one of.*Did you mean 'short'"):
         make_trainer(killed.config(str(tmp_path), 1, tasks=("shirt",)))
+
+
+def test_weights_in_shards_are_not_sent_to_workers(tmp_path: Path) -> None:
+    sharded = LearnerConfig(sharding="fsdp")
+    with pytest.raises(ConfigurationError, match="cannot be sent to workers"):
+        killed.trainer(str(tmp_path), 1, learner=sharded, rollout=RolloutConfig(engine="process"))
