@@ -18,8 +18,9 @@ GENERAL: Mapping[str, str] = {
     "random": "fogline.agents.scripted.baselines:RandomAgent",
     "human": "fogline.agents.human:HumanAgent",
     "chat": "fogline.agents.chat:ChatAgent",
+    "vision": "fogline.agents.policies.decoded:vision_agent",
 }
-"""Agents that play any environment (``chat``: any that reads and writes text)."""
+"""Agents that play any environment (``chat``: any that reads and writes text; ``vision``: any with a picture)."""
 
 SCRIPTED: Mapping[str, Mapping[str, str]] = {
     "TrustSQL-v0": {

@@ -70,6 +70,7 @@ GENERAL = Suite((REWARD, TURNS, MALFORMED), discover=True)
 _SUITES = {
     "TrustSQL-v0": "fogline.benchmarks.text_to_sql",
     "SalesDialogue-v0": "fogline.benchmarks.sales_dialogue",
+    "ObjectPresence-v0": "fogline.benchmarks.object_presence",
 }
 
 

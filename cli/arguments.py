@@ -54,7 +54,19 @@ Agents = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Model of the chat agent, as its server knows it.", rich_help_panel=_AGENT),
+    typer.Option(
+        metavar="NAME",
+        help="Model of the chat agent, as its server knows it; of the agent vision, its folder or hub name.",
+        rich_help_panel=_AGENT,
+    ),
+]
+Decoding = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How the agent vision decodes: plain, pnd, vcd, icd, agla, sid, pai, m3id, opera or dola.",
+        rich_help_panel=_AGENT,
+    ),
 ]
 BaseUrl = Annotated[
     str | None,

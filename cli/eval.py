@@ -19,6 +19,7 @@ def evaluate(
     agent: arguments.Agents = None,
     env_kwargs: arguments.EnvKwargs = None,
     agent_options: arguments.AgentOptions = None,
+    decoding: arguments.Decoding = None,
     model: arguments.Model = None,
     base_url: arguments.BaseUrl = None,
     task: arguments.Tasks = None,
@@ -44,11 +45,16 @@ def evaluate(
     A run that was stopped goes on where it was: give the same command again.
 
     Example: fogline eval TrustSQL-v0 --agent heuristic --limit 20 --samples 4 --store runs.db
+
+    With a model that sees: fogline eval ObjectPresence-v0 --model FOLDER --decoding pnd -o saliency=attention
     """
     from fogline.cli.options import key_values
 
     options = key_values(agent_options, "--agent-option")
-    options.update({name: value for name, value in (("model", model), ("base_url", base_url)) if value is not None})
+    given = (("model", model), ("base_url", base_url), ("decoding", decoding))
+    options.update({name: value for name, value in given if value is not None})
+    if decoding is not None and not agent:
+        agent = ["vision"]
     flags: dict[str, Any] = {
         "env": env, "env_kwargs": key_values(env_kwargs, "--set"), "agent_options": options,
         "tasks": tuple(task or ()), "limit": limit, "samples": samples, "seed": seed, "concurrency": concurrency,

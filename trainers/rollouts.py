@@ -120,6 +120,11 @@ class Rollouts:
     ) -> None:
         if not task_ids:
             raise ConfigurationError("no tasks to train on: expected at least one; see tasks and limit.")
+        if getattr(policy, "decoding", None) is not None:
+            raise ConfigurationError(
+                f"{policy.name!r} writes by a decoding method, not by the distribution that is trained: leave decoding "
+                "out for training, and evaluate with it."
+            )
         self.env_factory = env_factory
         self.policy = policy
         self.task_ids = tuple(task_ids)

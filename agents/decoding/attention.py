@@ -1,14 +1,14 @@
 """Reading and changing a language model's attention while it decodes.
 
-transformers looks its attention function up by name. Ours is the textbook one with a guest: an argument ``steering``
-of the forward call, which may change the scores before the softmax and look at the weights after it. Without a guest
-it is plain attention.
+transformers looks its attention function up by name. Ours is the textbook one with a guest, which may change the scores
+before the softmax and look at the weights after it; without one it is plain attention. The guest is handed to every
+attention layer itself: some decoders (StableLM) do not pass on what a forward call is given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
+
+from fogline.core.errors import ConfigurationError
 
 NAME = "fogline_steered"
 
@@ -106,8 +108,38 @@ def steered_attention(
 
 
 @contextmanager
+def steered(decoder: Any, guest: Steering | None) -> Iterator[None]:
+    """Let a guest into every attention layer of a text decoder, which must be :func:`steerable`.
+
+    Raises:
+        ConfigurationError: The decoder has no attention layers that are known as such.
+    """
+    if guest is None:
+        yield
+        return
+    layers = [
+        module
+        for module in decoder.modules()
+        if hasattr(module, "layer_idx") and type(module).__name__.endswith("Attention")
+    ]
+    if not layers:
+        raise ConfigurationError(
+            f"{type(decoder).__name__} has no attention layers with a layer_idx: methods that read or steer attention "
+            "do not work with it. Choose one that contrasts views, such as pnd or vcd."
+        )
+
+    def enter(module: Any, inputs: Any, keywords: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return inputs, {**keywords, "steering": guest}
+
+    with ExitStack() as hooks:
+        for layer in layers:
+            hooks.callback(layer.register_forward_pre_hook(enter, with_kwargs=True).remove)
+        yield
+
+
+@contextmanager
 def steerable(decoder: Any) -> Iterator[None]:
-    """Let forward passes of a text decoder take ``steering``; its own attention comes back afterwards.
+    """Let forward passes of a text decoder be :func:`steered`; its own attention comes back afterwards.
 
     Args:
         decoder: The text part of a model, as its ``get_decoder()`` returns it.

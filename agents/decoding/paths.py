@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fogline.agents.decoding.attention import Steering
+from fogline.agents.decoding.attention import Steering, steered
 
 Selector = Callable[[Any, Tensor, Tensor], Any]
 """Image features of some rows of a batch: ``(features, image mask [B,T], rows [n]) -> features``."""
@@ -56,19 +56,20 @@ class Path:
 
     def forward(self, generation_config: Any) -> None:
         """Read what was not read yet, and predict the next token."""
-        arguments = dict(self.arguments)
-        if self.steering is not None:
-            arguments["steering"] = self.steering
-        if self._read == 0:
-            self.outputs = self.model._prefill(self.input_ids, generation_config, arguments)
-        else:
-            unread = self.input_ids.shape[1] - self._read if arguments["use_cache"] else None
-            inputs = self.model.prepare_inputs_for_generation(self.input_ids, next_sequence_length=unread, **arguments)
-            self.outputs = self.model(**inputs, return_dict=True)
+        with steered(self.model.get_decoder(), self.steering):
+            self.outputs = self._read_on(generation_config)
         self._read = self.input_ids.shape[1]
         self.arguments = self._longer(self.outputs, 1)
         # A copy: the logits of a long prompt would be kept alive by a view of their last row.
         self.logits = self.outputs.logits[:, -1].to(copy=True, dtype=torch.float32, device=self.input_ids.device)
+
+    def _read_on(self, generation_config: Any) -> Any:
+        arguments = dict(self.arguments)
+        if self._read == 0:
+            return self.model._prefill(self.input_ids, generation_config, arguments)
+        unread = self.input_ids.shape[1] - self._read if arguments["use_cache"] else None
+        inputs = self.model.prepare_inputs_for_generation(self.input_ids, next_sequence_length=unread, **arguments)
+        return self.model(**inputs, return_dict=True)
 
     def append(self, tokens: Tensor) -> None:
         """Continue with tokens ``[B,n]``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +27,10 @@ from fogline.agents.policies.pictures import IMAGE, QUESTION, fault_of, load_pro
 from fogline.agents.policies.policy import ROW_PREFIX, Array, RowContext
 from fogline.core.episode import Turn
 from fogline.core.errors import AgentError, ConfigurationError, DataError
+
+if TYPE_CHECKING:
+    from fogline.agents.decoding.decoder import Decoder
+    from fogline.agents.policies.decoded import Evidence
 
 _PICTURES = "images"
 _MEMORY = "policy.pictures"
@@ -56,6 +60,10 @@ class VisionLMPolicy(CausalLMPolicy):
         chat_template: As there; by default that of the processor.
         freeze_sight: Leave what sees as it is while the language model learns, as LLaVA leaves its tower: a language
             model that has not learned to read yet teaches a tower to see wrongly.
+        decoding: Who writes instead of the model's own distribution: a name or a decoder of
+            :mod:`~fogline.agents.decoding`; see :mod:`~fogline.agents.policies.decoded`. To evaluate, not to train.
+        evidence: Tells a decoder with ``saliency="oracle"`` where the evidence of an observation is.
+        matcher_tokenizer: Of the decoder's matcher.
         name: Shown in reports.
         options: As there; ``render`` turns a question into text.
 
@@ -74,6 +82,9 @@ class VisionLMPolicy(CausalLMPolicy):
         processor: Any = None,
         chat_template: str | None = None,
         freeze_sight: bool = False,
+        decoding: str | Decoder | None = None,
+        evidence: Evidence | None = None,
+        matcher_tokenizer: Any = None,
         name: str = "vision-lm",
         **options: Any,
     ) -> None:
@@ -89,6 +100,23 @@ class VisionLMPolicy(CausalLMPolicy):
         if freeze_sight:
             for weight in self.sight():
                 weight.requires_grad_(False)
+        self.decoding = decoding
+        self._writer = None
+        if decoding is not None:
+            from fogline.agents.policies.decoded import DecodedWriter, named_decoder
+
+            self.decoding = named_decoder(decoding, self.tokenizer) if isinstance(decoding, str) else decoding
+            self._writer = DecodedWriter(
+                self.model,
+                self._encoder,
+                self.decoding,
+                image_id=self._image_id,
+                ends=frozenset(self._ends),
+                stop=self._stop,
+                temperature=self.temperature,
+                evidence=evidence,
+                matcher_tokenizer=matcher_tokenizer,
+            )
 
     def _parts(self) -> tuple[nn.Module, nn.Module]:
         inner = without_adapters(self.model)
@@ -143,6 +171,11 @@ class VisionLMPolicy(CausalLMPolicy):
     def _sample(self, views: Sequence[SeatView], drafts: Sequence[Draft]) -> None:
         """Complete drafts whose pending image tokens are virtual ids while the model reads them."""
         seen = [self._seen(view, draft) for view, draft in zip(views, drafts, strict=True)]
+        if self._writer is not None:
+            self._writer.write(views, drafts, [[item.picture for item in row] for row in seen], self.greedy)
+            for view, row in zip(views, seen, strict=True):
+                view.memory[_MEMORY] = row
+            return
         gallery = Gallery()
         unread = [
             (draft, picture.places, gallery.place(picture.picture))

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_families import EOS, MATCHER_IDS, PAD, World, matcher
+from small_families import EOS, MATCHER_IDS, PAD, World
+from small_matcher import matcher
 from torch import Tensor
 from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList
 

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 import torch
-from small_families import EOS, FAMILIES, MATCHER_IDS, World, matcher
+from small_families import EOS, FAMILIES, MATCHER_IDS, World
+from small_matcher import matcher
 from torch import Tensor
 
 from fogline.agents.decoding import DECODERS, make_decoder
+from fogline.agents.decoding.attention import steered
 from fogline.agents.decoding.paths import Path
 from fogline.core.errors import ConfigurationError
 
@@ -82,9 +84,8 @@ def afresh(path: Path, generation_config: Any) -> None:
     answer = path.model.get_input_embeddings()(path.input_ids[:, before.shape[1] :])
     names = ("attention_mask", "position_ids", "output_hidden_states")
     arguments = {name: path.arguments[name] for name in names if name in path.arguments}
-    if path.steering is not None:
-        arguments["steering"] = path.steering
-    path.outputs = path.model(inputs_embeds=torch.cat([before, answer], 1), use_cache=False, **arguments)
+    with steered(path.model.get_decoder(), path.steering):
+        path.outputs = path.model(inputs_embeds=torch.cat([before, answer], 1), use_cache=False, **arguments)
     path.logits = path.outputs.logits[:, -1].float()
     path._read = path.input_ids.shape[1]
     path.arguments = path._longer(path.outputs, 1)

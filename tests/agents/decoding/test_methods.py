@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from by_hand import Array, log_softmax, merged, read, softmax
-from small_families import END, IMAGE, MATCHER_IDS, START, World, matcher
+from small_families import END, IMAGE, MATCHER_IDS, START, World
+from small_matcher import matcher
 
 from fogline.agents.decoding import make_decoder
 from fogline.agents.decoding.dola import contrast_layers, jensen_shannon, premature_layers

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from by_hand import merged, read
-from small_families import IMAGE, MATCHER_IDS, SIDE, World, matcher
+from small_families import IMAGE, MATCHER_IDS, SIDE, World
+from small_matcher import matcher
 
 from fogline.agents.decoding import make_decoder
 from fogline.agents.decoding.gradcam import ImageTextMatcher
