@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, str] = {
     "optimisers": "fogline.benchmarks.speed.optimisers",
     "distillation": "fogline.benchmarks.speed.distillation",
     "tables": "fogline.benchmarks.speed.tables",
+    "decoding": "fogline.benchmarks.speed.decoding",
     "sweep": "fogline.benchmarks.speed.sweeps",
     "scale": "fogline.benchmarks.speed.scale",
 }
