@@ -26,7 +26,7 @@ def bench(
         typer.Option(
             metavar="NAME",
             help="sql-step, sql-peer, text-step, sales-dialogue, merchant-strategy, merchants, import, waiting, "
-            "training, optimisers, distillation, tables, sweep or scale. Repeat for more. (default: all)",
+            "training, optimisers, distillation, tables, sweep, scale or decoding. Repeat for more. (default: all)",
         ),
     ] = None,
     quick: Annotated[

@@ -60,8 +60,8 @@ def finding(seen: float, target: Target | None) -> Finding:
 
 
 # These have sizes of their own: test_speed_training.py, test_speed_optimisers.py, test_speed_distillation.py,
-# test_speed_tables.py, test_speed_sweep.py.
-ELSEWHERE = {"training", "optimisers", "distillation", "tables", "sweep", "scale"}
+# test_speed_tables.py, test_speed_sweep.py, test_speed_scale.py, test_speed_decoding.py.
+ELSEWHERE = {"training", "optimisers", "distillation", "tables", "sweep", "scale", "decoding"}
 
 
 @pytest.mark.parametrize("name", [name for name in BENCHMARKS if name not in ELSEWHERE])
