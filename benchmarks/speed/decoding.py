@@ -48,7 +48,7 @@ class Size:
     """
 
     width: int = 384
-    rows: int = 4
+    rows: int = 2
     tokens: int = 32
 
 
@@ -71,7 +71,7 @@ def run(effort: Effort, size: Size | None = None) -> list[Finding]:
     try:
         model, inputs = _prepared(size)
         writers = {name: _writer(model, inputs, size, name, options) for name, options in METHODS.items()}
-        seconds = alternate({_GREEDY: _writer(model, inputs, size, None, {}), **writers}, effort.rounds)
+        seconds = alternate({_GREEDY: _writer(model, inputs, size, None, {}), **writers}, max(2, effort.rounds // 3))
         found = [_finding(size, name, seconds) for name in METHODS]
         return [*found, _looking(seconds), _memory(model, inputs, size)]
     finally:
