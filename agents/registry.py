@@ -18,7 +18,7 @@ GENERAL: Mapping[str, str] = {
     "random": "fogline.agents.scripted.baselines:RandomAgent",
     "human": "fogline.agents.human:HumanAgent",
     "chat": "fogline.agents.chat:ChatAgent",
-    "vision": "fogline.agents.policies.decoded:vision_agent",
+    "vision": "fogline.agents.vision:vision_agent",
 }
 """Agents that play any environment (``chat``: any that reads and writes text; ``vision``: any with a picture)."""
 
@@ -139,8 +139,12 @@ def check_agent(name: str, env_id: str, options: Mapping[str, Any]) -> None:
     target = _target(name, env_id)
     if name == "chat":
         _split_chat(target, options)
-    else:
-        _check_options(name, target, options)
+        return
+    _check_options(name, target, options)
+    if name == "vision":
+        from fogline.agents.vision import check_vision
+
+        check_vision(options)
 
 
 def load_dataset(env_id: str, env_kwargs: Mapping[str, Any] | None = None) -> Any:

@@ -101,7 +101,10 @@ def steered_attention(
         scores = scores + attention_mask[..., : key.shape[2]]
     if steering is not None:
         scores = steering.adjust(module.layer_idx, scores)
-    weights = torch.softmax(scores, -1, dtype=torch.float32).to(query.dtype)
+    # At least in single precision; in double precision as it is, whose least number would be infinite in single, and a
+    # query of padding, which sees nothing, no number at all.
+    precision = torch.promote_types(scores.dtype, torch.float32)
+    weights = torch.softmax(scores, -1, dtype=precision).to(query.dtype)
     if steering is not None:
         steering.observe(module.layer_idx, weights)
     return (weights @ value).transpose(1, 2).contiguous(), weights

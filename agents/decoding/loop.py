@@ -13,7 +13,7 @@ from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from fogline.agents.decoding.fusion import plausible
 from fogline.agents.decoding.paths import Path
-from fogline.core.errors import ConfigurationError
+from fogline.core.errors import AgentError, ConfigurationError
 
 NOISE, TOKENS = 0, 1
 """Purposes of a row's random numbers: streams of one seed that do not meet."""
@@ -66,6 +66,7 @@ def processed(scores: Scores, input_ids: Tensor, process: Callable[[Tensor, Tens
     then taken anew, among the tokens that the processors leave the undisturbed model.
 
     Raises:
+        AgentError: If the model's logits are not numbers.
         ConfigurationError: If the processors forbid every token.
     """
     kept = plausible(scores.reference, scores.beta)
@@ -73,6 +74,8 @@ def processed(scores: Scores, input_ids: Tensor, process: Callable[[Tensor, Tens
     stuck = ~result.isfinite().any(-1)
     if not bool(stuck.any()):
         return result
+    if bool(scores.reference.isnan().any()):
+        raise AgentError("the model's logits are not numbers: its weights are damaged, go back to a save.")
     allowed = process(input_ids, scores.reference.clone()).isfinite()
     if not bool(allowed[stuck].any(-1).all()):
         raise ConfigurationError("the logits processors forbid every token: loosen bad words, constraints or lengths.")

@@ -11,6 +11,7 @@ from fogline.core.errors import ConfigurationError, check_choice, check_keys
 if TYPE_CHECKING:
     from fogline.agents.decoding.decoder import Decoder
     from fogline.agents.decoding.gradcam import ImageTextMatcher
+    from fogline.agents.decoding.options import DecoderOptions
 
 DECODERS: Mapping[str, str] = {
     "plain": "fogline.agents.decoding.plain:Plain",
@@ -39,6 +40,30 @@ def decoder_class(name: str) -> type[Decoder]:
     return found
 
 
+def decoder_options(name: str, options: Mapping[str, Any]) -> DecoderOptions:
+    """A method's settings, checked.
+
+    Args:
+        name: One of :data:`DECODERS`.
+        options: Settings that differ from the method's defaults.
+
+    Raises:
+        ConfigurationError: For an unknown method or option, or a value that does not fit.
+    """
+    from pydantic import ValidationError
+
+    found = decoder_class(name)
+    check_keys(f"decoder {name!r}", options, found.Options.model_fields)
+    try:
+        return found.Options.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "options"
+        raise ConfigurationError(
+            f"decoder {name!r}: {where}={first['input']!r} does not fit: {first['msg']}."
+        ) from error
+
+
 def make_decoder(name: str, *, matcher: ImageTextMatcher | None = None, **options: Any) -> Decoder:
     """Build a decoder, to be handed to ``model.generate(..., custom_generate=decoder)``.
 
@@ -50,16 +75,4 @@ def make_decoder(name: str, *, matcher: ImageTextMatcher | None = None, **option
     Raises:
         ConfigurationError: For an unknown method or option, or a value that does not fit.
     """
-    from pydantic import ValidationError
-
-    found = decoder_class(name)
-    check_keys(f"decoder {name!r}", options, found.Options.model_fields)
-    try:
-        settings = found.Options.model_validate(options)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "options"
-        raise ConfigurationError(
-            f"decoder {name!r}: {where}={first['input']!r} does not fit: {first['msg']}."
-        ) from error
-    return found(settings, matcher=matcher)
+    return decoder_class(name)(decoder_options(name, options), matcher=matcher)

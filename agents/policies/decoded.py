@@ -1,14 +1,15 @@
 """Actions written by a decoding method instead of by the model's own distribution: for evaluation, not for training.
 
-What a decoder writes is sampled from logits that it fused and cut. The log-probabilities that are stored are of that
-distribution; the model's own, which :meth:`VisionLMPolicy.score` gives, are others, so that no ratio of the two means
-anything: trainers refuse such a policy.
+What a decoder writes is chosen from logits that it fused and cut. The log-probabilities that are stored are those of
+what was chosen from; the model's own are others, so that no ratio of the two means anything: trainers refuse such a
+policy, and it does not score.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import isnan
 from typing import Any
 
 import torch
@@ -17,34 +18,45 @@ from torch import Tensor
 from fogline.agents.agent import SeatView
 from fogline.agents.decoding import make_decoder
 from fogline.agents.decoding.decoder import Decoder
-from fogline.agents.decoding.gradcam import CLIP_MEAN, CLIP_STD, ImageTextMatcher
-from fogline.agents.decoding.icd import DISTURBANCE
-from fogline.agents.policies.checkpoints import load_tokenizer
+from fogline.agents.decoding.families import family_of
+from fogline.agents.decoding.icd import DISTURBANCE, ICD
+from fogline.agents.decoding.opera import OPERA
+from fogline.agents.decoding.options import ViewOptions
+from fogline.agents.policies.checkpoints import without_adapters
 from fogline.agents.policies.generation import Draft
 from fogline.agents.policies.picture_encoder import PictureEncoder
+from fogline.agents.policies.pictures import IMAGE, QUESTION, Pixels
 from fogline.agents.policies.policy import Array
-from fogline.core.errors import ConfigurationError
+from fogline.core.errors import AgentError, ConfigurationError
 
-Evidence = Callable[[Mapping[str, Any]], Tensor]
-"""From an observation to a map of its picture ``[h,w]``, or one per layer ``[L,h,w]``, in [0, 1]."""
+Saliency = Callable[[Mapping[str, Any]], Tensor]
+"""From an observation to a map of its picture ``[h,w]``, or one per layer ``[L,h,w]``, in [0, 1].
+
+The picture that it is shown is the one that the model is shown: on a model's canvas where the model has one.
+"""
+
+_MAPS = "policy.saliency"
 
 
 class DecodedWriter:
     """Completes drafts with ``model.generate(custom_generate=decoder)``.
 
+    Every turn reads its conversation anew, with all its pictures: the caches of a method's paths end with the turn.
+
     Args:
-        model: The whole model.
+        model: The whole model, adapters included.
         encoder: Its seeing half.
-        decoder: The method.
+        decoder: The method, as :func:`fitted` returns it.
         image_id: Stands for a picture, and is never written.
         ends: Ids that end an action.
         stop: Whether the ids written so far end it.
-        temperature: Divides the fused logits, where tokens are sampled.
-        evidence: Where the evidence is, for methods that are told (``saliency="oracle"``).
+        temperature: Divides the fused logits.
+        saliency: Where the evidence is, for methods that are told (``saliency="oracle"``).
         matcher_tokenizer: Of the decoder's matcher.
 
     Raises:
-        ConfigurationError: A matcher without its tokenizer.
+        ConfigurationError: For a model of no known family, a matcher without its tokenizer, a method that waits for
+            maps and has nobody to give them, or a giver of maps whom it does not ask.
     """
 
     def __init__(
@@ -57,104 +69,159 @@ class DecodedWriter:
         ends: frozenset[int],
         stop: Callable[[list[int]], bool],
         temperature: float,
-        evidence: Evidence | None = None,
+        saliency: Saliency | None = None,
         matcher_tokenizer: Any = None,
     ) -> None:
+        # Adapters are layers of the model itself: what is around it only hides the names of its arguments.
+        self._model = without_adapters(model)
+        family_of(self._model.config)
         if decoder.matcher is not None and matcher_tokenizer is None:
             raise ConfigurationError(
                 "the decoder's matcher reads questions in tokens of its own: pass matcher_tokenizer= as well."
             )
-        self._model, self._encoder, self._decoder = model, encoder, decoder
+        told = getattr(decoder.options, "saliency", None) == "oracle"
+        if told != (saliency is not None):
+            raise ConfigurationError(
+                f"{type(decoder).__name__} with saliency='oracle' is told where the evidence is: pass saliency=, from "
+                "an observation to its maps, or choose saliency='attention' or 'matcher'."
+                if told
+                else f"{type(decoder).__name__} does not ask where the evidence is: leave saliency= out, or choose a "
+                "decoder with the option saliency='oracle'."
+            )
+        self._encoder, self._decoder = encoder, decoder
         self._image_id, self._ends, self._stop, self._temperature = image_id, ends, stop, temperature
-        self._evidence, self._matcher_tokenizer = evidence, matcher_tokenizer
+        self._saliency, self._matcher_tokenizer = saliency, matcher_tokenizer
 
     @torch.no_grad()
     def write(
         self, views: Sequence[SeatView], drafts: Sequence[Draft], pictures: Sequence[Sequence[Array]], greedy: bool
     ) -> None:
-        """Complete drafts in place; every prompt is read whole, with all pictures of its conversation.
+        """Complete drafts in place, those with the same limit in one batch.
 
         Args:
-            views: Whose turns they are; each seeds the randomness of its own row.
+            views: Whose turns they are; each seeds the randomness of its own row, sampled noise included.
             drafts: With nothing cached.
             pictures: Of each conversation, in order.
             greedy: Take the likeliest token of the fused logits.
+
+        Raises:
+            AgentError: The model's logits are not numbers.
+            ConfigurationError: A search is asked to sample.
         """
+        if isinstance(self._decoder, OPERA) and not greedy:
+            raise ConfigurationError("opera searches and does not sample: set the policy's greedy=True.")
+        seeds = [int(view.rng.integers(2**62)) for view in views]
+        for limit in sorted({draft.limit for draft in drafts}):
+            rows = [row for row, draft in enumerate(drafts) if draft.limit == limit]
+            own = [drafts[row] for row in rows]
+            said, start = self._said(
+                own,
+                limit,
+                greedy,
+                seeds=[seeds[row] for row in rows],
+                **self._shown([picture for row in rows for picture in pictures[row]]),
+                **self._told([views[row] for row in rows], [pictures[row][-1] for row in rows]),
+            )
+            self._take(own, said, start, self._temperature if greedy else 1.0)
+
+    def _said(self, drafts: Sequence[Draft], limit: int, greedy: bool, **inputs: Any) -> tuple[Any, int]:
+        """What generate returns for the drafts, and where their actions begin."""
         device = next(self._model.parameters()).device
-        longest = max(len(draft.pending) for draft in drafts)
-        ids = torch.full((len(drafts), longest), self._pad, device=device)
+        start = max(len(draft.pending) for draft in drafts)
+        # Fills rows that wait or are done; any id does, since nobody reads it.
+        pad = min(self._ends)
+        ids = torch.full((len(drafts), start), pad, device=device)
         mask = torch.zeros_like(ids)
         for row, draft in enumerate(drafts):
-            ids[row, longest - len(draft.pending) :] = torch.tensor(draft.pending, device=device)
-            mask[row, longest - len(draft.pending) :] = 1
-        said = self._model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            **self._encoder.inputs([picture for row in pictures for picture in row], self._model.forward),
-            **self._told(views),
-            custom_generate=self._decoder,
-            seeds=[int(view.rng.integers(2**62)) for view in views],
-            max_new_tokens=max(draft.limit for draft in drafts),
-            do_sample=not greedy,
-            **({} if greedy else {"temperature": self._temperature, "top_k": 0, "top_p": 1.0}),
-            eos_token_id=sorted(self._ends),
-            pad_token_id=self._pad,
-            # A picture's token among the words would stand for a picture that is not there.
-            suppress_tokens=[self._image_id],
-            stopping_criteria=[_Stopped(longest, self._stop)],
-            return_dict_in_generate=True,
-            output_scores=True,
-        )
-        self._take(drafts, said, longest)
+            ids[row, start - len(draft.pending) :] = torch.tensor(draft.pending, device=device)
+            mask[row, start - len(draft.pending) :] = 1
+        with _settings_of_its_own(self._model):
+            said = self._model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                custom_generate=self._decoder,
+                max_new_tokens=limit,
+                do_sample=not greedy,
+                **({} if greedy else {"temperature": self._temperature, "top_k": 0, "top_p": 1.0}),
+                eos_token_id=sorted(self._ends),
+                pad_token_id=pad,
+                # A picture's token among the words would stand for a picture that is not there.
+                suppress_tokens=[self._image_id],
+                stopping_criteria=[_Stopped(start, self._stop)],
+                return_dict_in_generate=True,
+                output_scores=True,
+                **inputs,
+            )
+        return said, start
 
-    @property
-    def _pad(self) -> int:
-        """Fills rows that are done; any id does, since nobody reads it."""
-        return min(self._ends)
-
-    def _take(self, drafts: Sequence[Draft], said: Any, start: int) -> None:
-        # A search has no distribution that its tokens were drawn from: OPERA's come without log-probabilities.
-        logp = [torch.log_softmax(scores.double(), -1) for scores in said.scores or ()]
+    def _take(self, drafts: Sequence[Draft], said: Any, start: int, temperature: float) -> None:
+        # A search chooses from no distribution: OPERA's tokens come without log-probabilities.
+        logp = [torch.log_softmax(scores.double() / temperature, -1) for scores in said.scores or ()]
         for row, draft in enumerate(drafts):
-            written: list[int] = said.sequences[row, start:].tolist()
-            for step, token in enumerate(written):
+            for step, token in enumerate(said.sequences[row, start:].tolist()):
                 draft.ids.append(token)
                 draft.logps += [float(logp[step][row, token])] if logp else []
-                if len(draft.ids) >= draft.limit or self._stop(draft.ids):
+                if self._stop(draft.ids):
                     break
+            if any(map(isnan, draft.logps)):
+                raise AgentError("the model's logits are not numbers: its weights are damaged, go back to a save.")
             draft.done = True
             conversation = draft.conversation
             conversation.tokens[conversation.cached :] = [*draft.pending, *draft.ids]
 
-    def _told(self, views: Sequence[SeatView]) -> dict[str, Any]:
-        """What the method reads beside the prompt."""
+    def _shown(self, pictures: Sequence[Array]) -> dict[str, Any]:
+        """The pictures as the model's processor lays them out."""
+        return self._encoder.inputs(pictures, self._model.get_image_features)
+
+    def _told(self, views: Sequence[SeatView], pictures: Sequence[Array]) -> dict[str, Any]:
+        """What the method reads beside the prompt; ``pictures`` are those of this turn."""
         told: dict[str, Any] = {}
-        uses = self._decoder.uses
-        if self._evidence is not None and "saliency_maps" in uses:
-            told["saliency_maps"] = [[self._evidence(view.observation)] for view in views]
+        if self._saliency is not None:
+            for view, picture in zip(views, pictures, strict=True):
+                map_ = self._saliency({**view.observation, IMAGE: picture})
+                view.memory[_MAPS] = [*view.memory.get(_MAPS, ()), map_]
+            told["saliency_maps"] = [view.memory[_MAPS] for view in views]
         if self._decoder.matcher is not None:
-            questions = [str(view.observation["question"]) for view in views]
+            questions = [str(view.observation[QUESTION]) for view in views]
             read = self._matcher_tokenizer(questions, padding=True, return_tensors="pt")
             told |= {"matcher_input_ids": read["input_ids"], "matcher_attention_mask": read["attention_mask"]}
         return told
 
 
-def named_decoder(name: str, tokenizer: Any, matcher: ImageTextMatcher | None = None, **options: Any) -> Decoder:
-    """A decoder by name; ICD disturbs by the sentence of its release where no other is given.
+def fitted(decoder: str | Decoder, tokenizer: Any, pixels: Pixels) -> Decoder:
+    """A decoder that knows its model: what black and white are, and how to disturb an instruction.
+
+    Settings that were given stay as they are.
 
     Args:
-        name: One of :data:`~fogline.agents.decoding.DECODERS`.
-        tokenizer: Of the model.
-        matcher: As :func:`~fogline.agents.decoding.make_decoder`.
-        options: As there.
+        decoder: One of :data:`~fogline.agents.decoding.DECODERS`, or a decoder.
+        tokenizer: Of the model; ICD disturbs by the sentence of its release where no other is given.
+        pixels: Say what the model's processor subtracts and divides by.
 
     Raises:
-        ConfigurationError: As there.
+        ConfigurationError: As :func:`~fogline.agents.decoding.make_decoder`.
     """
-    if name == "icd":
-        read = tokenizer(DISTURBANCE, add_special_tokens=False)["input_ids"]
-        options = {"disturbance": tuple(read), **options}
-    return make_decoder(name, matcher=matcher, **options)
+    made = make_decoder(decoder) if isinstance(decoder, str) else decoder
+    known: dict[str, Any] = {}
+    if isinstance(made.options, ViewOptions):
+        known = {"image_mean": pixels.mean, "image_std": pixels.deviation}
+    if isinstance(made, ICD):
+        known = {"disturbance": tuple(tokenizer(DISTURBANCE, add_special_tokens=False)["input_ids"])}
+    unsaid = {name: value for name, value in known.items() if name not in made.options.model_fields_set}
+    return type(made)(made.options.model_copy(update=unsaid), made.matcher) if unsaid else made
+
+
+@contextmanager
+def _settings_of_its_own(model: Any) -> Iterator[None]:
+    """Leave out what a model's folder asks of generate, such as a repetition penalty: the policy samples without."""
+    from transformers import GenerationConfig
+
+    before = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = before
 
 
 class _Stopped:
@@ -166,74 +233,3 @@ class _Stopped:
     def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
         done = [self._stop(ids) for ids in input_ids[:, self._start :].tolist()]
         return torch.tensor(done, device=input_ids.device)
-
-
-def open_matcher(source: str | Path) -> tuple[ImageTextMatcher, Any]:
-    """A matcher and its tokenizer, from a folder or the hub.
-
-    Args:
-        source: Of a ``BlipForImageTextRetrieval``, such as ``Salesforce/blip-itm-large-coco``.
-
-    Raises:
-        ConfigurationError: There is none.
-    """
-    from transformers import AutoProcessor, BlipForImageTextRetrieval
-
-    loader: Any = AutoProcessor
-    kind: Any = BlipForImageTextRetrieval
-    try:
-        processor = loader.from_pretrained(str(source))
-        model = kind.from_pretrained(str(source), attn_implementation="eager")
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"matcher={str(source)!r} cannot be loaded as a BlipForImageTextRetrieval with its processor: {error}"
-        ) from error
-    pixels = processor.image_processor
-    mean, deviation = getattr(pixels, "image_mean", CLIP_MEAN), getattr(pixels, "image_std", CLIP_STD)
-    return ImageTextMatcher(model, mean, deviation), processor.tokenizer
-
-
-def vision_agent(
-    model: str,
-    decoding: str = "plain",
-    *,
-    matcher: str | None = None,
-    greedy: bool = True,
-    temperature: float = 1.0,
-    max_new_tokens: int = 64,
-    device: str | None = None,
-    dtype: str | None = None,
-    **options: Any,
-) -> Any:
-    """A model that sees, from a folder or the hub, and a way to decode what it says: ``--agent vision``.
-
-    Args:
-        model: Of the LLaVA pattern; see :class:`~fogline.agents.policies.vision.VisionLMPolicy`.
-        decoding: One of :data:`~fogline.agents.decoding.DECODERS`.
-        matcher: An image-text matcher for ``pnd`` and ``agla``; see :func:`open_matcher`.
-        greedy: Take the likeliest token; otherwise sample.
-        temperature: Where it samples.
-        max_new_tokens: Longest answer, in tokens.
-        device: Where the model is.
-        dtype: Of its weights.
-        options: Settings of the decoder.
-
-    Raises:
-        ConfigurationError: For an unknown decoder or option, or a model that cannot be loaded.
-    """
-    from fogline.agents.policies.vision import VisionLMPolicy
-
-    found, matcher_tokenizer = (None, None) if matcher is None else open_matcher(matcher)
-    tokenizer = load_tokenizer(None, model)
-    policy = VisionLMPolicy(
-        model,
-        decoding=named_decoder(decoding, tokenizer, found, **options),
-        matcher_tokenizer=matcher_tokenizer,
-        temperature=temperature,
-        max_new_tokens=max_new_tokens,
-        device=device,
-        dtype=dtype,
-        name=decoding,
-    )
-    policy.greedy = greedy
-    return policy

@@ -57,6 +57,16 @@ class Pixels(Protocol):
 
     edge: int
 
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Subtracted from colours in [0, 1], of each channel, or once for all."""
+        ...
+
+    @property
+    def deviation(self) -> tuple[float, ...]:
+        """What they are divided by then."""
+        ...
+
     def fault(self, image: Array) -> str | None:
         """What is wrong with a picture ``[H,W,3]`` uint8 for this model, or None."""
         ...
@@ -106,7 +116,7 @@ class PlainPixels:
         deviation: Sequence[float] = _HALF,
     ) -> None:
         self.edge, self._patch, self._strategy, self._mark = edge, patch, strategy, mark
-        self._mean, self._deviation = tuple(mean), tuple(deviation)
+        self.mean, self.deviation = tuple(mean), tuple(deviation)
 
     def fault(self, image: Array) -> str | None:
         """Larger than the canvas."""
@@ -127,7 +137,7 @@ class PlainPixels:
     def inputs(self, images: Sequence[Array]) -> Mapping[str, Any]:
         """``pixel_values`` ``[n,3,edge,edge]``, float64."""
         pixels = torch.from_numpy(np.stack([self.canvas(image) for image in images])).permute(0, 3, 1, 2).double()
-        mean, deviation = (torch.tensor(channel).double()[:, None, None] for channel in (self._mean, self._deviation))
+        mean, deviation = (torch.tensor(channel).double()[:, None, None] for channel in (self.mean, self.deviation))
         return {"pixel_values": (pixels / _WHITE - mean) / deviation}
 
     def marks(self, image: Array) -> str | None:
@@ -149,9 +159,9 @@ class PlainPixels:
         image_processor = CLIPImageProcessorPil(
             do_resize=False,
             do_center_crop=False,
-            image_mean=list(self._mean),
-            image_std=list(self._deviation),
-            do_pad=_white_is_zero(self._mean),
+            image_mean=list(self.mean),
+            image_std=list(self.deviation),
+            do_pad=_white_is_zero(self.mean),
             pad_size={"height": self.edge, "width": self.edge},
         )
         kind: Any = LlavaProcessor
@@ -180,6 +190,22 @@ class ProcessedPixels:
 
     def __init__(self, processor: Any, mark: str) -> None:
         self._processor, self._mark = processor, mark
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """The image processor's; 0 where it subtracts nothing."""
+        return self._channels("image_mean", 0.0)
+
+    @property
+    def deviation(self) -> tuple[float, ...]:
+        """The image processor's; 1 where it divides by nothing."""
+        return self._channels("image_std", 1.0)
+
+    def _channels(self, name: str, neutral: float) -> tuple[float, ...]:
+        images = self._processor.image_processor
+        value = getattr(images, name, None) if getattr(images, "do_normalize", True) else None
+        value = neutral if value is None else value
+        return tuple(map(float, value)) if isinstance(value, list | tuple) else (float(value),)
 
     def fault(self, image: Array) -> str | None:
         """Nothing: it takes pictures of any size."""

@@ -30,7 +30,7 @@ from fogline.core.errors import AgentError, ConfigurationError, DataError
 
 if TYPE_CHECKING:
     from fogline.agents.decoding.decoder import Decoder
-    from fogline.agents.policies.decoded import Evidence
+    from fogline.agents.policies.decoded import Saliency
 
 _PICTURES = "images"
 _MEMORY = "policy.pictures"
@@ -61,8 +61,9 @@ class VisionLMPolicy(CausalLMPolicy):
         freeze_sight: Leave what sees as it is while the language model learns, as LLaVA leaves its tower: a language
             model that has not learned to read yet teaches a tower to see wrongly.
         decoding: Who writes instead of the model's own distribution: a name or a decoder of
-            :mod:`~fogline.agents.decoding`; see :mod:`~fogline.agents.policies.decoded`. To evaluate, not to train.
-        evidence: Tells a decoder with ``saliency="oracle"`` where the evidence of an observation is.
+            :mod:`~fogline.agents.decoding`; see :mod:`~fogline.agents.policies.decoded`. To evaluate, not to train: such
+            a policy does not score. In exchange it may be of any family that decoders know, Qwen-VL included.
+        saliency: Tells a decoder with ``saliency="oracle"`` where the evidence of an observation is.
         matcher_tokenizer: Of the decoder's matcher.
         name: Shown in reports.
         options: As there; ``render`` turns a question into text.
@@ -83,7 +84,7 @@ class VisionLMPolicy(CausalLMPolicy):
         chat_template: str | None = None,
         freeze_sight: bool = False,
         decoding: str | Decoder | None = None,
-        evidence: Evidence | None = None,
+        saliency: Saliency | None = None,
         matcher_tokenizer: Any = None,
         name: str = "vision-lm",
         **options: Any,
@@ -96,27 +97,28 @@ class VisionLMPolicy(CausalLMPolicy):
             name=name,
             **options,
         )
-        check_pictures(self.model, self._reader, self._head, self._encoder, self.tokenizer)
         if freeze_sight:
             for weight in self.sight():
                 weight.requires_grad_(False)
         self.decoding = decoding
         self._writer = None
-        if decoding is not None:
-            from fogline.agents.policies.decoded import DecodedWriter, named_decoder
+        if decoding is None:
+            check_pictures(self.model, self._reader, self._head, self._encoder, self.tokenizer)
+            return
+        from fogline.agents.policies.decoded import DecodedWriter, fitted
 
-            self.decoding = named_decoder(decoding, self.tokenizer) if isinstance(decoding, str) else decoding
-            self._writer = DecodedWriter(
-                self.model,
-                self._encoder,
-                self.decoding,
-                image_id=self._image_id,
-                ends=frozenset(self._ends),
-                stop=self._stop,
-                temperature=self.temperature,
-                evidence=evidence,
-                matcher_tokenizer=matcher_tokenizer,
-            )
+        self.decoding = fitted(decoding, self.tokenizer, self._encoder.pixels)
+        self._writer = DecodedWriter(
+            self.model,
+            self._encoder,
+            self.decoding,
+            image_id=self._image_id,
+            ends=frozenset(self._ends),
+            stop=self._stop,
+            temperature=self.temperature,
+            saliency=saliency,
+            matcher_tokenizer=matcher_tokenizer,
+        )
 
     def _parts(self) -> tuple[nn.Module, nn.Module]:
         inner = without_adapters(self.model)
@@ -237,6 +239,12 @@ class VisionLMPolicy(CausalLMPolicy):
     def _at_places(
         self, tokens: Tensor, attention_mask: Tensor, policy_mask: Tensor, context: Mapping[str, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        if self._writer is not None:
+            raise ConfigurationError(
+                f"{self.name!r} writes by the decoding method {type(self.decoding).__name__}, whose distribution is not "
+                "the model's own: there is nothing to score or to train. Leave decoding out for training, and evaluate "
+                "with it."
+            )
         self.model.eval()
         # An image token that the policy wrote itself shows nothing.
         shown = (tokens == self._image_id) & attention_mask & ~policy_mask

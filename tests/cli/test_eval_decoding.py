@@ -55,7 +55,7 @@ def test_two_methods_are_two_cells_and_are_named(model: str, tmp_path: Path) -> 
     ("asked", "message"),
     [
         (["--decoding", "vdc"], "Did you mean 'vcd'"),
-        (["--decoding", "pnd"], "saliency='attention'"),
+        (["--decoding", "pnd"], "give the option matcher=FOLDER"),
         (["--decoding", "vcd", "-o", "strenght=2"], "strenght"),
         (["--agent", "oracle", "--decoding", "vcd"], "no option 'decoding'"),
     ],

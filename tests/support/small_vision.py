@@ -243,6 +243,41 @@ def _qwen2_vl() -> tuple[Any, Any]:
     return Qwen2VLForConditionalGeneration(config), _llava_processor(words, "<|image_pad|>", 0, **_SQUARE)
 
 
+class QwenProcessor:
+    """Lays pictures out in patches, as Qwen's does: that one asks for torchvision, because of its films."""
+
+    def __init__(self, words: Any, mark: str) -> None:
+        from transformers import Qwen2VLImageProcessorPil
+
+        kind: Any = Qwen2VLImageProcessorPil
+        self.image_processor = kind(patch_size=4, min_pixels=16 * 16, max_pixels=32 * 32)
+        self.tokenizer, self.chat_template, self._mark = words, words.chat_template, mark
+
+    def __call__(self, text: list[str], images: list[list[Any]], **options: Any) -> dict[str, Any]:
+        seen = self.image_processor(images=[image for row in images for image in row], return_tensors="pt")
+        tokens = [int(grid.prod()) // 4 for grid in seen["image_grid_thw"]]
+        full = [one.replace(self._mark, self._mark * count) for one, count in zip(text, tokens, strict=True)]
+        return {**self.tokenizer(full, **options), **seen}
+
+
+def qwen2_vl() -> tuple[Any, Any]:
+    """A model in float64 that places image tokens in three dimensions, with a processor that lays pictures out so."""
+    from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
+
+    marks = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
+    words, text = _words(*marks)
+    words.chat_template = TEMPLATE.replace(PICTURE, marks[2] + marks[0] + marks[3])
+    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1]}
+    tower: Any = {"depth": 2, "embed_dim": 16, "hidden_size": 24, "num_heads": 2, "mlp_ratio": 2, "patch_size": 4}
+    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    ids = dict(zip(names, words.convert_tokens_to_ids(list(marks)), strict=True))
+    config = Qwen2VLConfig(text_config={**text, "rope_parameters": rope}, vision_config=tower, **ids)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Qwen2VLForConditionalGeneration(config)
+    return model.double(), QwenProcessor(words, marks[0])
+
+
 def _gemma3() -> tuple[Any, Any]:
     from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3TextConfig, SiglipVisionConfig
 
