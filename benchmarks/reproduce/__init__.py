@@ -33,6 +33,7 @@ REPRODUCTIONS: Mapping[str, str] = {
     "pghs-scale": "fogline.benchmarks.reproduce.pghs_scale:reproduce",
     "pghs-strategy": "fogline.benchmarks.reproduce.pghs_strategy:reproduce",
     "pgpo": "fogline.benchmarks.reproduce.pgpo:reproduce",
+    "pnd": "fogline.benchmarks.reproduce.pnd:reproduce",
     "scope": "fogline.benchmarks.reproduce.scope:reproduce",
     "silo-bench": "fogline.benchmarks.reproduce.silo_bench:reproduce",
     "silo-bench-learning": "fogline.benchmarks.reproduce.silo_bench.learning:reproduce",
