@@ -14,11 +14,12 @@ from fogline.core.errors import ConfigurationError, suggestion
 if TYPE_CHECKING:
     from fogline.core.chat.prices import Price
 
+SEEING = "vision"
 GENERAL: Mapping[str, str] = {
     "random": "fogline.agents.scripted.baselines:RandomAgent",
     "human": "fogline.agents.human:HumanAgent",
     "chat": "fogline.agents.chat:ChatAgent",
-    "vision": "fogline.agents.vision:vision_agent",
+    SEEING: "fogline.agents.vision:vision_agent",
 }
 """Agents that play any environment (``chat``: any that reads and writes text; ``vision``: any with a picture)."""
 
@@ -141,7 +142,7 @@ def check_agent(name: str, env_id: str, options: Mapping[str, Any]) -> None:
         _split_chat(target, options)
         return
     _check_options(name, target, options)
-    if name == "vision":
+    if name == SEEING:
         from fogline.agents.vision import check_vision
 
         check_vision(options)

@@ -84,8 +84,8 @@ def check_vision(options: Mapping[str, Any]) -> None:
         )
     if source == "oracle":
         raise ConfigurationError(
-            f"{decoding} with saliency='oracle' is told where the evidence is, and an agent from a folder has nobody to "
-            "tell it: choose 'attention' or 'matcher', or build VisionLMPolicy(saliency=…) in Python."
+            f"{decoding} with saliency='oracle' is told where the evidence is, and an agent from a folder has nobody "
+            "to tell it: choose 'attention' or 'matcher', or build VisionLMPolicy(saliency=…) in Python."
         )
     if decoding == "opera" and not options.get("greedy", True):
         raise ConfigurationError("opera searches and does not sample: leave greedy=false out.")

@@ -1,7 +1,7 @@
 """From episodes to a summary: averages, Pass@k, votes, breakdowns, and what failed.
 
-A *task* is the unit of everything: its samples are averaged first, then the tasks. Episodes that are not
-scored (the world failed, not the policy) enter no number but their own count.
+A *task* is the unit of everything: its samples are averaged first, then the tasks; a measure with weights is a ratio of
+sums instead. Episodes that are not scored (the world failed, not the policy) enter no number but their own count.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from fogline.benchmarks.estimators import majority_vote, pass_at_k, pass_hat_k, reported_k
 from fogline.benchmarks.measures import Kind, Measure, Suite
 from fogline.core.episode import Episode, Usage
-from fogline.core.intervals import Interval, cluster_bootstrap, wilson
+from fogline.core.intervals import Interval, cluster_bootstrap, ratio_bootstrap, wilson
 
 UNKNOWN_GROUP = "unknown"
 
@@ -149,6 +149,7 @@ class _Sample:
     """What aggregation keeps of a scored episode."""
 
     values: dict[str, float | None]
+    weights: dict[str, float]
     answer: str | None
     groups: dict[str, str]
 
@@ -234,9 +235,10 @@ class _Reader:
                 if name not in self._found and isinstance(value, (bool, int, float)):
                     self._found[name] = _discovered(name, isinstance(value, bool))
         values = {name: measure.of(episode) for name, measure in self._found.items()}
+        weighed = {name: measure.weight(episode) for name, measure in self._found.items() if measure.weight is not None}
         known = episode.metrics if self._suite.strata is None else {**episode.metrics, **self._suite.strata(episode)}
         groups = {by: str(known[by]) for by in self._suite.groups if by in known}
-        return _Sample(values, episode.metrics.get("answer_key"), groups)
+        return _Sample(values, weighed, episode.metrics.get("answer_key"), groups)
 
     def summary(self) -> Summary:
         """Sum up what was taken in."""
@@ -275,12 +277,35 @@ class _Reader:
         )
 
     def _average(self, measure: Measure, task_ids: Iterable[str]) -> Estimate:
+        if measure.weight is not None:
+            return self._ratio(measure, task_ids)
         means = []
         for task_id in task_ids:
             values = self._values(measure, task_id)
             if values:
                 means.append(math.fsum(values) / len(values))
+        if not means:
+            return Estimate(measure.empty, None, 0)
         return estimate(means, measure.kind, single=len(self._order) == 1)
+
+    def _ratio(self, measure: Measure, task_ids: Iterable[str]) -> Estimate:
+        """Sum over all episodes of value times weight, over that of the weights."""
+        parts, wholes = [], []
+        for task_id in task_ids:
+            pairs = [
+                (value * sample.weights[measure.name], sample.weights[measure.name])
+                for sample in self._in_order(task_id)
+                if (value := sample.values.get(measure.name)) is not None
+            ]
+            if pairs:
+                parts.append(math.fsum(part for part, _ in pairs))
+                wholes.append(math.fsum(whole for _, whole in pairs))
+        whole = math.fsum(wholes)
+        if not whole:
+            return Estimate(measure.empty, None, len(wholes))
+        if all(one == 1 for one in wholes):
+            return estimate(parts, measure.kind, single=len(self._order) == 1)
+        return Estimate(math.fsum(parts) / whole, ratio_bootstrap(parts, wholes), len(wholes))
 
     def _passing(self, measure: Measure, estimator: Callable[[int, int, int], float], k: int) -> Estimate:
         results = []

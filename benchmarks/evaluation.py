@@ -21,13 +21,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from fogline.agents.agent import Agent
 from fogline.agents.collector import collect
 from fogline.agents.environments import choose_tasks, environment_name, make_environment, task_ids_of
-from fogline.agents.registry import check_agent, make_agent
+from fogline.agents.registry import SEEING, check_agent, make_agent
 from fogline.agents.rollout import Assignment
 from fogline.benchmarks.aggregation import Summary, aggregate
 from fogline.benchmarks.measures import suite_module, suite_of
 from fogline.benchmarks.recording import Progress, Recorder
 from fogline.core.engine import Engine, make_engine
 from fogline.core.episode import Episode
+from fogline.core.errors import ConfigurationError
 from fogline.core.redaction import redact
 from fogline.core.store import RunStore
 
@@ -205,7 +206,8 @@ def make_plan(config: EvalConfig) -> Plan:
     with closing(make_environment(config.env, config.env_kwargs)) as env:
         task_ids = choose_tasks(task_ids_of(env), config.tasks, config.limit)
         version = str(getattr(env.unwrapped, "simulator_version", ""))
-    check_agent(config.agent, env_id, _agent_options(config))
+        check_agent(config.agent, env_id, _agent_options(config))
+        weights = _weights(config, env)
     module = suite_module(env_id)
     cell = {
         "env": env_id,
@@ -214,8 +216,29 @@ def make_plan(config: EvalConfig) -> Plan:
         "data": "" if module is None else module.fingerprint(config.env_kwargs),
         "agent": config.agent,
         "agent_options": config.agent_options,
+        **weights,
     }
     return Plan(env_id, task_ids, sample_seeds(config.seed, config.samples), cell)
+
+
+def _weights(config: EvalConfig, env: Any) -> dict[str, Any]:
+    """What decides an episode beside the options of an agent that sees: what is in the folders that they name.
+
+    Raises:
+        ConfigurationError: Such an agent, and an environment without pictures.
+    """
+    if config.agent != SEEING:
+        return {}
+    from fogline.agents.vision import weights_of
+    from fogline.trainers.setup import picture_shape
+
+    if picture_shape(env) is None:
+        raise ConfigurationError(
+            f"agent={SEEING!r} answers questions about pictures, and {config.env!r} shows none: choose an environment "
+            "that does, such as ObjectPresence-v0 or VisualTable-v0 with observation=image."
+        )
+    found = weights_of(_agent_options(config))
+    return {"weights": found} if found else {}
 
 
 def sample_seeds(base_seed: int, samples: int) -> tuple[int, ...]:

@@ -23,6 +23,9 @@ class Measure:
         of: Reads it off a scored episode; None where it does not apply, which leaves the episode out.
         percent: Whether tables show it in percent.
         of_unscored: Whether it is read off episodes without a score, too: how often the world failed.
+        weight: How much an episode counts, where not all count alike: the measure is then a ratio of sums over all
+            episodes, such as F1 of answers or the hallucinated share of all mentions, and no mean over tasks.
+        empty: What it is where it applies to no episode; None where nobody can say.
     """
 
     name: str
@@ -31,6 +34,8 @@ class Measure:
     of: Callable[[Episode], float | None]
     percent: bool = False
     of_unscored: bool = False
+    weight: Callable[[Episode], float] | None = None
+    empty: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,7 @@ def evaluate(
     options = key_values(agent_options, "--agent-option")
     given = (("model", model), ("base_url", base_url), ("decoding", decoding))
     options.update({name: value for name, value in given if value is not None})
-    if decoding is not None and not agent:
-        agent = ["vision"]
+    agent = _decoded(agent) if decoding is not None else agent
     flags: dict[str, Any] = {
         "env": env, "env_kwargs": key_values(env_kwargs, "--set"), "agent_options": options,
         "tasks": tuple(task or ()), "limit": limit, "samples": samples, "seed": seed, "concurrency": concurrency,
@@ -70,6 +69,24 @@ def evaluate(
     if any(report.summary.scored == 0 for report in reports):
         print_error("no episode was scored: the failures above are the environment's or the infrastructure's.")
         raise typer.Exit(1)
+
+
+def _decoded(agents: list[str] | None) -> list[str]:
+    """Who decodes, where ``--decoding`` is given.
+
+    Raises:
+        ConfigurationError: Somebody else was asked for.
+    """
+    from fogline.agents.registry import SEEING
+    from fogline.core.errors import ConfigurationError
+
+    for name in agents or ():
+        if name != SEEING:
+            raise ConfigurationError(
+                f"--decoding with --agent {name!r}: only a model that sees is decoded. Leave --agent out, and name the "
+                "model with --model FOLDER."
+            )
+    return [SEEING]
 
 
 def _settings(config: Path | None, flags: dict[str, Any], agents: list[str] | None) -> list[EvalConfig]:
@@ -98,13 +115,14 @@ def _estimate(all_settings: list[EvalConfig], as_json: bool) -> None:
     from dataclasses import asdict
 
     from fogline.benchmarks.cost import estimate_cost
+    from fogline.cli.eval_report import player
 
     costs = [estimate_cost(settings) for settings in all_settings]
     if as_json:
         print_json(_one_or_all([asdict(cost) for cost in costs]))
         return
     for settings, cost in zip(all_settings, costs, strict=True):
-        console().print(clean(f"{settings.env} · {settings.agent}\n{cost}"), soft_wrap=True)
+        console().print(clean(f"{settings.env} · {player(settings)}\n{cost}"), soft_wrap=True)
 
 
 def _show(reports: list[EvalReport], as_json: bool) -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fogline.cli import tables
 from fogline.cli.console import clean, console
-from fogline.core.redaction import redact_text
+from fogline.core.redaction import redact, redact_text
 
 if TYPE_CHECKING:
-    from fogline.benchmarks.evaluation import EvalReport
+    from fogline.benchmarks.evaluation import EvalConfig, EvalReport
 
 
 def show_report(report: EvalReport) -> None:
     """Print one agent's scores, breakdowns, failures, and where everything is kept."""
     out, summary = console(), report.summary
     if summary.scored:
-        out.print(tables.score_table(f"{report.config.env} · {clean(report.config.agent)} · {_size(report)}", summary))
+        title = clean(f"{_world(report.config)} · {player(report.config)}")
+        out.print(tables.score_table(f"{title} · {_size(report)}", summary))
     for made in tables.group_tables(summary):
         out.print(made)
     if summary.outcome_classes:
@@ -36,12 +37,12 @@ def show_comparison(reports: Sequence[EvalReport]) -> None:
     out = console()
     labels = {measure.name: measure for report in reports for measure in report.summary.measures}
     columns: list[Any] = ["Measure"]
-    columns += [(clean(report.config.agent), {"justify": "right"}) for report in reports]
+    columns += [(clean(player(report.config)), {"justify": "right"}) for report in reports]
     rows = [
         [measure.label + (", %" if measure.percent else ""), *(_cell(report, name) for report in reports)]
         for name, measure in labels.items()
     ]
-    title = f"{reports[0].config.env} · {_size(reports[0])}, average with 95 % interval"
+    title = f"{clean(_world(reports[0].config))} · {_size(reports[0])}, average with 95 % interval"
     out.print(tables.table(title, columns, rows))
     for report in reports:
         if report.summary.failures:
@@ -52,6 +53,26 @@ def show_comparison(reports: Sequence[EvalReport]) -> None:
             out.print(clean(f"{report.config.agent}: {line}"), soft_wrap=True)
     for line in _kept(reports):
         out.print(clean(line), soft_wrap=True)
+
+
+def player(config: EvalConfig) -> str:
+    """Who plays: the agent or, where a model is decoded, the method with its settings."""
+    options = dict(config.agent_options)
+    method = options.pop("decoding", None)
+    if method is None:
+        return config.agent
+    options.pop("model", None)
+    return _with_settings(f"{config.agent}, {method}", options)
+
+
+def _world(config: EvalConfig) -> str:
+    """The environment with its keywords, such as the split of its questions."""
+    return _with_settings(config.env, config.env_kwargs)
+
+
+def _with_settings(name: str, settings: Mapping[str, Any]) -> str:
+    shown = ", ".join(f"{key}={value}" for key, value in redact(dict(settings)).items())
+    return f"{name} ({shown})" if shown else name
 
 
 def _cell(report: EvalReport, name: str) -> str:

@@ -94,6 +94,44 @@ def cluster_bootstrap(
     return Interval(float(low), float(high))
 
 
+def ratio_bootstrap(
+    parts: Sequence[float], wholes: Sequence[float], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval | None:
+    """Percentile bootstrap interval of a ratio of sums over clusters, each cluster kept whole.
+
+    Args:
+        parts: What a cluster adds to the numerator.
+        wholes: What it adds to the denominator, at least 0; as many.
+        confidence: Coverage, in (0, 1).
+        resamples: Number of bootstrap samples; those whose denominator is 0 say nothing and are left out.
+        seed: Seed of the resampling.
+
+    Returns:
+        The interval; None where resampling can say nothing: fewer than two clusters that count, or one ratio in all.
+
+    Raises:
+        ConfigurationError: For a coverage outside (0, 1) or fewer than one resample.
+    """
+    _check_confidence(confidence)
+    if resamples < 1:
+        raise ConfigurationError(f"resamples={resamples} is too few: expected at least 1.")
+    # Sorted, so that the same clusters give the same interval in whatever order they come.
+    data = np.array(sorted(zip(parts, wholes, strict=True)), dtype=np.float64).reshape(-1, 2)
+    counting = data[data[:, 1] > 0]
+    if len(counting) < 2 or np.ptp(counting[:, 0] / counting[:, 1]) == 0:
+        return None
+    generator = np.random.default_rng(seed)
+    sums = np.empty((resamples, 2))
+    step = max(1, _CELLS_AT_ONCE // len(data))
+    for start in range(0, resamples, step):
+        stop = min(resamples, start + step)
+        sums[start:stop] = data[generator.integers(len(data), size=(stop - start, len(data)))].sum(axis=1)
+    known = sums[sums[:, 1] > 0]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(known[:, 0] / known[:, 1], [tail, 1 - tail])
+    return Interval(float(low), float(high))
+
+
 def student_t(values: Sequence[float], *, confidence: float = 0.95) -> Interval | None:
     """Student's interval of a mean: for independent runs, of which there are few.
 

@@ -61,8 +61,8 @@ class VisionLMPolicy(CausalLMPolicy):
         freeze_sight: Leave what sees as it is while the language model learns, as LLaVA leaves its tower: a language
             model that has not learned to read yet teaches a tower to see wrongly.
         decoding: Who writes instead of the model's own distribution: a name or a decoder of
-            :mod:`~fogline.agents.decoding`; see :mod:`~fogline.agents.policies.decoded`. To evaluate, not to train: such
-            a policy does not score. In exchange it may be of any family that decoders know, Qwen-VL included.
+            :mod:`~fogline.agents.decoding`; see :mod:`~fogline.agents.policies.decoded`. To evaluate, not to train: it
+            does not score. In exchange its model may be of any family that decoders know, Qwen-VL included.
         saliency: Tells a decoder with ``saliency="oracle"`` where the evidence of an observation is.
         matcher_tokenizer: Of the decoder's matcher.
         name: Shown in reports.
@@ -241,9 +241,8 @@ class VisionLMPolicy(CausalLMPolicy):
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         if self._writer is not None:
             raise ConfigurationError(
-                f"{self.name!r} writes by the decoding method {type(self.decoding).__name__}, whose distribution is not "
-                "the model's own: there is nothing to score or to train. Leave decoding out for training, and evaluate "
-                "with it."
+                f"{self.name!r} writes by the decoding method {type(self.decoding).__name__}, whose distribution is "
+                "not the model's own: leave decoding out to score or to train, and evaluate with it."
             )
         self.model.eval()
         # An image token that the policy wrote itself shows nothing.

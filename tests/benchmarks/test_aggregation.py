@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
-from fogline.benchmarks.aggregation import Summary, aggregate, estimate
-from fogline.benchmarks.measures import suite_of
+from fogline.benchmarks.aggregation import Estimate, Summary, aggregate, estimate
+from fogline.benchmarks.measures import Measure, Suite, suite_of
 from fogline.core.episode import Episode, Failure, Status, Turn, Usage
-from fogline.core.intervals import cluster_bootstrap, wilson
+from fogline.core.intervals import cluster_bootstrap, ratio_bootstrap, wilson
 
 SEEDS = (11, 22, 33)
 CLASS = {1.0: "correct", 0.0: "logic"}
@@ -184,6 +184,22 @@ def test_other_environments_report_the_numbers_among_their_metrics() -> None:
     assert summary.measure("points").average.value == 4.0
     with pytest.raises(KeyError, match="note"):
         summary.measure("note")
+
+
+def test_weights_make_a_ratio_of_sums_and_nothing_is_what_it_is_said_to_be() -> None:
+    counted = Measure("share", "Share", "share", lambda e: e.metrics["share"], weight=lambda e: e.metrics["n"])
+    never = Measure("never", "Never", "share", lambda item: None, weight=lambda item: 1.0, empty=0.0)
+    unknown = replace(never, name="unknown", weight=None, empty=None)
+    shares = {("a", 11): (1.0, 3), ("a", 22): (0.0, 1), ("b", 11): (0.5, 4), ("b", 22): (None, 9)}
+    episodes = [
+        Episode("E", task, seed, (), "terminated", metrics={"share": share, "n": n})
+        for (task, seed), (share, n) in shares.items()
+    ]
+    summary = aggregate(episodes, Suite((counted, never, unknown)), ("a", "b"), SEEDS[:2])
+    assert summary.measure("share").average.value == pytest.approx((3 + 2) / (3 + 1 + 4))
+    assert summary.measure("share").average.interval == ratio_bootstrap([3.0, 2.0], [4.0, 4.0])
+    assert summary.measure("never").average == Estimate(0.0, None, 0)
+    assert summary.measure("unknown").average == Estimate(None, None, 0)
 
 
 def test_a_summary_is_json_without_nan() -> None:

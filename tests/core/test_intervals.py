@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fogline.core.errors import ConfigurationError
-from fogline.core.intervals import cluster_bootstrap, wilson
+from fogline.core.intervals import cluster_bootstrap, ratio_bootstrap, wilson
 
 
 def test_wilson_reproduces_published_values() -> None:
@@ -79,6 +79,25 @@ def test_bootstrap_is_decided_by_values_and_seed() -> None:
 @pytest.mark.parametrize("values", [[], [0.3], [0.3, 0.3, 0.3]])
 def test_bootstrap_says_nothing_where_nothing_varies(values: list[float]) -> None:
     assert cluster_bootstrap(values) is None
+
+
+def test_a_ratio_of_equal_wholes_is_the_bootstrap_of_the_mean() -> None:
+    values = np.random.default_rng(0).normal(size=30).tolist()
+    assert ratio_bootstrap(values, [1.0] * 30) == pytest.approx(cluster_bootstrap(values))
+    doubled = ratio_bootstrap([2 * value for value in values], [2.0] * 30)
+    assert doubled == pytest.approx(cluster_bootstrap(values))
+
+
+def test_a_ratio_leans_to_its_heavy_clusters_and_covers_itself() -> None:
+    parts, wholes = [90.0, 0.0, 0.0, 80.0, 1.0], [100.0, 1.0, 1.0, 100.0, 1.0]
+    low, high = ratio_bootstrap(parts, wholes) or (1.0, 0.0)
+    assert low < sum(parts) / sum(wholes) < high <= 1.0
+    assert ratio_bootstrap(parts[::-1], wholes[::-1]) == (low, high)
+
+
+@pytest.mark.parametrize(("parts", "wholes"), [([], []), ([1.0, 0.0], [2.0, 0.0]), ([1.0, 2.0], [2.0, 4.0])])
+def test_a_ratio_says_nothing_where_nothing_varies(parts: list[float], wholes: list[float]) -> None:
+    assert ratio_bootstrap(parts, wholes) is None
 
 
 def test_a_coverage_outside_its_range_is_refused() -> None:

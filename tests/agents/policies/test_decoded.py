@@ -256,7 +256,7 @@ def test_episodes_of_the_collector_hold_what_was_written() -> None:
 def test_what_nobody_can_do_is_refused_with_the_way_out() -> None:
     with pytest.raises(ConfigurationError, match="Did you mean 'pnd'"):
         small_policy(decoding="pdn")
-    with pytest.raises(ConfigurationError, match="needs an image-text matcher.*saliency='attention'"):
+    with pytest.raises(ConfigurationError, match=r"needs an image-text matcher.*saliency='attention'"):
         small_policy(decoding="pnd")
     with pytest.raises(ConfigurationError, match=r"told where the evidence is: pass saliency="):
         small_policy(decoding=make_decoder("pnd", saliency="oracle"))
@@ -276,7 +276,7 @@ def test_a_family_that_no_decoder_knows_is_refused_before_anything_is_written() 
 
 def test_training_through_a_decoder_is_refused_and_says_why() -> None:
     policy = policy_of("vcd")
-    with pytest.raises(ConfigurationError, match="not by the distribution that is trained.*evaluate with it"):
+    with pytest.raises(ConfigurationError, match=r"not by the distribution that is trained.*evaluate with it"):
         Rollouts(PicturesEnv, policy, PicturesEnv.task_ids, RolloutConfig())
     batch = batch_of(talked("vcd"), policy, dtype=torch.float64)
     with pytest.raises(ConfigurationError, match="decoding method VCD, whose distribution is not the model's own"):
