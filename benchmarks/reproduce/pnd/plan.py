@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -61,14 +61,22 @@ _NEGATIVE: Settings = tuple({"gamma": gamma} for gamma in (0.4, 0.6, 0.8, 0.95))
 _ADDED: Settings = (*_AMPLIFIED, {"amplification": 3.0, "alpha": 1.0})
 
 
+def strictly(name: str) -> str:
+    """A name with the published cutoff: as it is."""
+    return name
+
+
 def loosely(name: str) -> str:
     """The same with the other cutoff."""
     return f"{name}, beta .01"
 
 
+_CUTOFFS: tuple[tuple[Callable[[str], str], Mapping[str, Any]], ...] = ((strictly, _STRICT), (loosely, _LOOSE))
+
+
 def _ablations() -> dict[str, Method]:
     found = {}
-    for said, cutoff in (((lambda name: name), _STRICT), (loosely, _LOOSE)):
+    for said, cutoff in _CUTOFFS:
         alone = {**cutoff, "fusion": "release", "alpha": 1.0, "gamma": 0.0}
         found[said(PND)] = Method("pnd", _PND, cutoff)
         found[said(WITHOUT)] = Method("pnd", fixed=cutoff, tuned_as=said(PND))
@@ -138,14 +146,16 @@ PAPER: Mapping[str, Any] = {
 }
 
 BEFORE = (
-    "on seeds 900 to 904. A tower that is drawn to whole words, however faint the object, sees pictures of a contrast of "
-    "0.1 as well as others: all answers are right and there is nothing to mend. So its features go with the contrast. "
-    "Embeddings alone did not take the prior up in one start of two; with the feed-forward parts they do. With three "
-    "batches of prior to one that is honest a start lost sight (0.81). A start of an earlier form (900) was decoded from "
-    "with every method, and with all settings of a part of them: 'PND, beta .01' gained 0.15, of which the negative path "
-    "added less than 0.01; 'positive only' gained as much; PAI in its first layers left no answer, and begins in later "
-    "ones since. A BLIP of our own as the matcher did not end training in time beside other work, so that the outsider "
-    "took its place. No seed above was run"
+    "on seeds 900 to 904. A tower that is drawn to whole words, however faint the object, sees pictures of a "
+    "contrast of 0.1 as well as others: all answers are right and there is nothing to mend. So its features go "
+    "with the contrast. Embeddings alone did not take the prior up in one start of two; with the feed-forward "
+    "parts they do. With three batches of prior to one that is honest a start lost sight (0.81). A start of an "
+    "earlier form (900) was decoded from with every method, and with all settings of a part of them: 'PND, beta "
+    ".01' gained 0.15, of which the negative path added less than 0.01; 'positive only' gained as much; PAI in "
+    "its first layers left no answer, and begins in later ones since. A BLIP of our own as the matcher did not "
+    "end training in time beside other work, so that the outsider took its place. Starts of this form (902, 904) "
+    "answered 0.84 and 0.82 of questions rightly, and yes on the popular split in 0.61 of cases, less than wanted; a "
+    "prior learned up to a contrast of 0.25 made it 0.56. No seed above was run"
 )
 
 GAIN, ADDED = 0.02, 0.01
@@ -156,7 +166,7 @@ _TABLE, _OURS = "table of ablations, adversarial split", "our question"
 
 def _claims() -> tuple[Claim, ...]:
     found = []
-    for said in ((lambda name: name), loosely):
+    for said, _ in _CUTOFFS:
         pnd = said(PND)
         found.append(claimed(ACCURACY, pnd, GREEDY, "higher", "mean gain", 0.064, margin=GAIN))
         for split in SPLITS:
@@ -235,7 +245,7 @@ class PresencePlan(BaseModel):
                 "the word for nothing to that of the object as the contrast goes from 0 to 1; black and noisy cells "
                 f"mean nothing. It stays as it is from then on. {self.read_steps} steps teach the language model to "
                 "answer and to list at contrasts of 0.35 to 1; in further ones, by turns honest and with pictures of a "
-                f"contrast below 0.25, {self.prior_steps} in all, its embeddings and feed-forward parts, attention "
+                f"contrast below 0.2, {self.prior_steps} in all, its embeddings and feed-forward parts, attention "
                 "excepted, follow a prior by how frequent an object is: yes with .95, .8, .3 or .1. A third of these "
                 "have no picture (M3ID, PAI), a third the word that disturbs (ICD): what these rivals contrast with is "
                 "known to the model"

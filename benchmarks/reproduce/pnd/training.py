@@ -28,7 +28,7 @@ from fogline.trainers.learner_config import LearnerConfig
 from fogline.trainers.passes import descend
 
 ANY = SceneWorld(contrast=(0.0, 1.0), noise=0.04, scene_free=0.5)
-FAINT = SceneWorld(contrast=(0.0, 0.25), scene_free=0.5)
+FAINT = SceneWorld(contrast=(0.0, 0.2), scene_free=0.5)
 """What the prior is learned beside."""
 POPULAR = (0.95, 0.8, 0.3, 0.1)
 """Chance of yes where little is seen, by how frequent an object is in its scene."""
