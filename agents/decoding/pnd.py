@@ -42,6 +42,9 @@ from fogline.agents.decoding.saliency import (
 from fogline.agents.decoding.views import PixelSpace, amplify, blur, destroy, diffuse, keep_most_salient, normalised
 from fogline.core.errors import ConfigurationError, check_choice
 
+Sign = Literal["positive", "negative"]
+Maps = list[list[Tensor]]
+"""Row by row, image by image, one map per layer ``[L,H,W]``."""
 Form = Literal["paper", "release", "release-internvl"]
 FORMS: tuple[Form, ...] = ("paper", "release", "release-internvl")
 
@@ -230,16 +233,21 @@ class PND(Decoder):
     def paths(self, prompt: Prompt, extras: Extras) -> dict[str, Path]:
         """Original, positive, negative; a path of weight 0 is left out."""
         options = self.options
+        maps = self._maps(prompt, extras)
         paths = {"original": prompt.original()}
         if options.alpha:
             given = extras.positive_pixel_values
             paths["positive"] = (
-                prompt.with_images(self._positive(prompt, extras)) if given is None else prompt.with_pixels(given)
+                prompt.with_images(self._positive(prompt, extras, maps["positive"]))
+                if given is None
+                else prompt.with_pixels(given)
             )
         if options.gamma:
             given = extras.negative_pixel_values
             paths["negative"] = (
-                prompt.with_images(self._negative(prompt, extras)) if given is None else prompt.with_pixels(given)
+                prompt.with_images(self._negative(prompt, extras, maps["negative"]))
+                if given is None
+                else prompt.with_pixels(given)
             )
         return paths
 
@@ -251,9 +259,8 @@ class PND(Decoder):
         fused = combine(original, positive, negative, options.alpha, options.gamma, options.fusion)
         return Scores(fused, original, options.beta)
 
-    def _positive(self, prompt: Prompt, extras: Extras) -> list[list[Tensor]]:
+    def _positive(self, prompt: Prompt, extras: Extras, maps: Maps) -> list[list[Tensor]]:
         options = self.options
-        maps = self._maps(prompt, extras, "positive")
         question = Question(extras.matcher_input_ids, extras.matcher_attention_mask)
         result = []
         for row, images in enumerate(prompt.images):
@@ -268,8 +275,7 @@ class PND(Decoder):
             result.append(views)
         return result
 
-    def _negative(self, prompt: Prompt, extras: Extras) -> list[list[Tensor]]:
-        maps = self._maps(prompt, extras, "negative")
+    def _negative(self, prompt: Prompt, extras: Extras, maps: Maps) -> list[list[Tensor]]:
         result = []
         for images, stacks, seed in zip(prompt.images, maps, extras.seeds[:: prompt.copies], strict=True):
             source = generator_of(seed, NOISE)
@@ -293,34 +299,45 @@ class PND(Decoder):
         )
         return self._space.values(degraded.clamp(0, 1) if options.clamp else degraded)
 
-    def _maps(self, prompt: Prompt, extras: Extras, sign: Literal["positive", "negative"]) -> list[list[Tensor]]:
-        """Row by row, image by image, the layers' maps ``[L,H,W]`` in [0, 1]."""
+    def _maps(self, prompt: Prompt, extras: Extras) -> dict[Sign, Maps]:
+        """Maps in [0, 1] of the views that are to be made; the proxy looks once for both of them."""
         options = self.options
+        finished = {"positive": extras.positive_pixel_values, "negative": extras.negative_pixel_values}
+        weights: dict[Sign, float] = {"positive": options.alpha, "negative": options.gamma}
+        signs = [sign for sign, weight in weights.items() if weight and finished[sign] is None]
+        if not signs:
+            return {}
         if options.saliency == "oracle":
             if extras.saliency_maps is None:
                 raise ConfigurationError(
-                    f"pnd with saliency='oracle' has no {sign} map: give generate saliency_maps, or "
-                    f"{sign}_pixel_values for a finished view."
+                    f"pnd with saliency='oracle' has no {signs[0]} map: give generate saliency_maps, or "
+                    f"{signs[0]}_pixel_values for a finished view."
                 )
-            return given_maps(extras.saliency_maps, prompt)
+            return dict.fromkeys(signs, given_maps(extras.saliency_maps, prompt))
         blocks = blocks_of(options.saliency, prompt, self.matcher)
-        chosen, depths = (
-            (options.positive_layers, POSITIVE_DEPTHS)
-            if sign == "positive"
-            else (options.negative_layers, NEGATIVE_DEPTHS)
-        )
-        layers = checked_layers(f"{sign}_layers", chosen, depths, blocks)
+        asked: dict[Sign, tuple[Any, Any]] = {
+            "positive": (options.positive_layers, POSITIVE_DEPTHS),
+            "negative": (options.negative_layers, NEGATIVE_DEPTHS),
+        }
+        layers = {sign: checked_layers(f"{sign}_layers", *asked[sign], blocks) for sign in signs}
+        every = tuple(sorted({layer for chosen in layers.values() for layer in chosen}))
         question = Question(extras.matcher_input_ids, extras.matcher_attention_mask)
-        raw = proxy_maps(options.saliency, prompt, layers, question, self.matcher, self._space)
-        if sign == "positive" and options.positive_map == "raw":
-            raw = [[stack.mean(0, keepdim=True) for stack in row] for row in raw]
-        return [
-            [
-                pixel_maps(stack, (image.shape[-2], image.shape[-1]), options.smoothing)
-                for image, stack in zip(*row, strict=True)
-            ]
-            for row in zip(prompt.images, raw, strict=True)
-        ]
+        raw = proxy_maps(options.saliency, prompt, every, question, self.matcher, self._space)
+        return {
+            sign: self._in_pixels(prompt, raw, sign, [every.index(layer) for layer in layers[sign]]) for sign in signs
+        }
+
+    def _in_pixels(self, prompt: Prompt, raw: Maps, sign: Sign, chosen: list[int]) -> Maps:
+        """The chosen ones of a proxy's maps, over the pixels of their images."""
+        averaged = sign == "positive" and self.options.positive_map == "raw"
+        result = []
+        for images, stacks in zip(prompt.images, raw, strict=True):
+            row = []
+            for image, stack in zip(images, stacks, strict=True):
+                own = stack[chosen].mean(0, keepdim=True) if averaged else stack[chosen]
+                row.append(pixel_maps(own, (image.shape[-2], image.shape[-1]), self.options.smoothing))
+            result.append(row)
+        return result
 
 
 def kept_share(matcher: ImageTextMatcher | None, colours: Tensor, question: Question, row: int) -> float:

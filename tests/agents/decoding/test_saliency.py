@@ -127,11 +127,30 @@ def test_something_without_a_matching_head_is_no_matcher() -> None:
 
 def maps_used(world: World, decoder: object, **kwargs: object) -> list[list[torch.Tensor]]:
     """The maps that PND's positive path was made with."""
-    seen: list[list[list[torch.Tensor]]] = []
+    seen: list[dict[str, list[list[torch.Tensor]]]] = []
     original = decoder._maps  # type: ignore[attr-defined]
     decoder._maps = lambda *given: seen.append(original(*given)) or seen[-1]  # type: ignore[attr-defined]
     world.generate(decoder, max_new_tokens=1, **kwargs)
-    return seen[0]
+    return seen[0]["positive"]
+
+
+def test_both_views_are_made_of_one_look(world: Callable[[str], World], proxy: ImageTextMatcher) -> None:
+    """Layers of both views are read at once, and each view gets its own."""
+    llava = world("llava")
+    asked: list[tuple[int, ...]] = []
+
+    class Counted(ImageTextMatcher):
+        def maps(self, colours: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor, layers: object) -> torch.Tensor:
+            asked.append(tuple(layers))  # type: ignore[call-overload]
+            return super().maps(colours, ids, mask, layers)  # type: ignore[arg-type]
+
+    decoder = make_decoder("pnd", matcher=Counted(proxy.model), positive_layers=(0, 3), negative_layers=(1, 3))
+    positive = maps_used(llava, decoder, matcher_input_ids=MATCHER_IDS)
+    assert asked == [(0, 1, 3)] * 2, "once for each of two pictures"
+    alone = make_decoder("pnd", matcher=proxy, positive_layers=(0, 3), gamma=0.0)
+    expected = maps_used(llava, alone, matcher_input_ids=MATCHER_IDS)
+    for row, wanted in zip(positive, expected, strict=True):
+        torch.testing.assert_close(row[0], wanted[0])
 
 
 def test_own_attention_is_what_the_questions_tokens_look_at(world: Callable[[str], World]) -> None:
