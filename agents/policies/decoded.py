@@ -216,8 +216,9 @@ def _settings_of_its_own(model: Any) -> Iterator[None]:
     """Leave out what a model's folder asks of generate, such as a repetition penalty: the policy samples without."""
     from transformers import GenerationConfig
 
+    blank: Any = GenerationConfig
     before = model.generation_config
-    model.generation_config = GenerationConfig()
+    model.generation_config = blank()
     try:
         yield
     finally:
