@@ -5,9 +5,10 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 STAGE  := build/tree
 STAMP  := $(VENV)/.installed
+PEERS  := $(VENV)/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-services lint types layers unit tree bench clean
+.PHONY: help demo test test-services test-bridges lint types layers unit tree bench clean
 
 help:           ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -27,6 +28,13 @@ $(VENV)/.dev: pyproject.toml constraints.txt Makefile | $(VENV)/bin/python
 $(VENV)/.services: pyproject.toml constraints.txt Makefile | $(VENV)/bin/python
 	$(PIP) -e '.[train,merchant,report,scale,postgres,serve,dev]' torch==2.13.0
 	@touch $@ $(VENV)/.dev $(VENV)/.base
+
+# Peers that want other versions than ours, each in an environment of its own with the versions that were tested.
+$(PEERS)/%/.installed: pyproject.toml constraints-%.txt Makefile | $(VENV)/bin/python
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-$*.txt -e '.[$*]' \
+		pytest pytest-asyncio pytest-timeout hypothesis uv
+	@touch $@
 
 demo: $(VENV)/.base  ## Set up, play TRUST-SQL on Chinook, evaluate it, print the score table.
 	$(BIN)/fogline play TrustSQL-v0 --agent oracle --task chinook-003
@@ -52,6 +60,12 @@ unit: $(VENV)/.dev  ## The tests that need no service.
 
 test-services: $(VENV)/.services  ## What needs PostgreSQL, Ray, Chromium or a model server.
 	$(BIN)/python -m pytest tests -m 'services and not slow'
+	$(MAKE) test-bridges
+
+test-bridges: $(PEERS)/openenv/.installed $(PEERS)/verifiers/.installed  ## The bridges to OpenEnv and verifiers, beside the real packages.
+	FOGLINE_REQUIRE=openenv $(PEERS)/openenv/bin/python -m pytest tests/trainers/bridges/test_bridge_openenv.py
+	PATH="$(abspath $(PEERS)/verifiers/bin):$$PATH" FOGLINE_REQUIRE=verifiers \
+		$(PEERS)/verifiers/bin/python -m pytest tests/trainers/bridges/test_bridge_verifiers.py
 
 bench: $(VENV)/.dev  ## Every speed claim, measured in one run.
 	$(BIN)/fogline bench

@@ -37,7 +37,7 @@ def test_the_real_sizes_and_bounds_are_those_that_are_promised() -> None:
 def test_both_sides_start_from_the_same_weights_and_learn_from_the_same_rows(contestant: Contestant) -> None:
     ours = optimisers.make_learner(SMALL, contestant.recipe, contestant.options)
     theirs = optimisers.make_learner(SMALL, PEER, {"aggregation": "token-mean"})
-    for one, other in zip(ours.parameters, theirs.parameters, strict=True):
+    for one, other in zip(ours.weights.trainable, theirs.weights.trainable, strict=True):
         assert torch.equal(one, other)
     assert ours.config == theirs.config
     batch = optimisers.make_batch(SMALL)

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-SERVICES = ("postgres", "ray", "chromium", "model-server")
+SERVICES = ("postgres", "ray", "chromium", "model-server", "openenv", "verifiers")
 
 
 def required() -> set[str]:
