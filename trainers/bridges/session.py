@@ -1,9 +1,13 @@
 """What every bridge shares: one environment played episode by episode, from text to text, failures told apart.
 
-    session = Session("MathReasoning-v0")
-    question = session.reset("arithmetic-01-0000", seed=3)
-    reply = session.step("The answer is 7.")
-    reply.reward, reply.done, session.episode().reward
+    >>> from fogline.trainers.bridges.session import Session
+    >>> session = Session("MathReasoning-v0")
+    >>> session.reset("arithmetic-01-0000", seed=3)
+    'What is 2 + 9?'
+    >>> reply = session.step("<answer>11</answer>")
+    >>> reply.reward, reply.done, session.episode().status
+    (1.0, True, 'terminated')
+    >>> session.close()
 
 A session steps what the collector steps and records what the collector records: with the same task, seed and actions
 its episode is the collector's. A step's reward is the sum over the seats that acted.

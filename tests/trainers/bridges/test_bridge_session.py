@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unsteady import Outage, Outages
 
+import fogline.trainers.bridges.session as shared
 from fogline.core.episode import Episode, Usage
 from fogline.core.errors import ConfigurationError
 from fogline.trainers.bridges.session import EpisodeChanged, Seeds, Session, openings
@@ -154,3 +156,7 @@ def test_an_opening_is_the_rules_and_the_first_observation() -> None:
     assert opening.messages()[0]["content"] == session.system_prompt
     assert opening.messages()[1]["content"] == session.reset("arithmetic-01-0003", 2)
     session.close()
+
+
+def test_the_example_of_the_session_runs() -> None:
+    assert doctest.testmod(shared).failed == 0
