@@ -145,7 +145,7 @@ def environment_factory(
     Args:
         env_id: Any text environment.
         env_kwargs: Keywords of its constructor.
-        seeds: Where the seeds of a task's episodes begin; by default at 0, apart in each process of a launch.
+        seeds: Added to the row's ``seed``; by default 0, 1, 2, …, apart in each process of a launch.
         retries: Further attempts at an episode after a failure that is not the policy's.
 
     Raises:
@@ -183,10 +183,10 @@ class _Environment:
         self.session = session
         self._seeds = seeds
 
-    def reset(self, task_id: str = "", **_: Any) -> str:
-        """Begin an episode of the row's task with its next seed; the first observation."""
+    def reset(self, task_id: str = "", seed: int = 0, **_: Any) -> str:
+        """Begin an episode of the row's task with its next seed, counted from the row's; the first observation."""
         try:
-            return str(self.session.reset(task_id, self._seeds.draw(task_id)))
+            return str(self.session.reset(task_id, seed + self._seeds.draw(task_id)))
         except ConfigurationError:
             raise
         except Exception as error:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from bridged import TEXT_WORLDS, played, rewards
+from bridged import TEXT_WORLDS, native, played, rewards
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unsteady import Outage, Outages
@@ -34,14 +34,26 @@ def without_usage(episode: Episode) -> Episode:
 def test_a_session_is_the_collectors_episode(
     env_id: str, keywords: Mapping[str, Any], task_id: str, agent: str
 ) -> None:
-    native = played(env_id, keywords, task_id, agent, seed=5)
+    recorded = played(env_id, keywords, task_id, agent, seed=5)
     session = Session(env_id, keywords)
     session.reset(task_id, 5)
-    replies = [session.step(turn.action) for turn in native.turns]
-    assert [reply.reward for reply in replies] == rewards(native)
+    replies = [session.step(turn.action) for turn in recorded.turns]
+    assert [reply.reward for reply in replies] == rewards(recorded)
     assert [reply.done for reply in replies] == [False] * (len(replies) - 1) + [True]
-    assert without_usage(session.episode()) == without_usage(native)
-    assert session.reward == native.reward
+    assert without_usage(session.episode()) == without_usage(recorded)
+    assert session.reward == recorded.reward
+    session.close()
+
+
+@settings(max_examples=15)
+@given(st.lists(st.text(max_size=30), min_size=40, max_size=40), st.integers(0, 2**31))
+def test_whatever_is_said_earns_what_it_earns_natively(said: list[str], seed: int) -> None:
+    task_id = "gym-membership/0003"
+    expected = native("SalesDialogue-v0", {}, task_id, seed, said)
+    session = Session("SalesDialogue-v0")
+    session.reset(task_id, seed)
+    assert [session.step(text).reward for text in said[: len(expected.turns)]] == rewards(expected)
+    assert session.done
     session.close()
 
 

@@ -235,5 +235,14 @@ def test_what_a_reward_function_cannot_score_is_refused() -> None:
         environment_factory("SiloBench-v0", {"n_agents": 3})
 
 
+def test_the_seeds_of_a_group_are_counted_from_the_rows() -> None:
+    factory = environment_factory("unsteady:make")
+    row = prompts("unsteady:make", limit=1, seed=40, opening=False)[0]
+    group = [factory() for _ in range(3)]
+    openings = [env.reset(**row) for env in group]
+    assert [env.session.episode().seed for env in group] == [40, 41, 42]
+    assert len(set(openings)) == 3
+
+
 def test_the_example_of_the_bridge_runs() -> None:
     assert doctest.testmod(bridge).failed == 0
