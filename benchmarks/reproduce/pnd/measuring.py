@@ -30,7 +30,6 @@ from fogline.benchmarks.reproduce.pnd.plan import (
     OUTSIDER,
     RECALL,
     SIGHT,
-    SPLITS,
     Method,
     PresencePlan,
     of_split,
@@ -47,6 +46,7 @@ from fogline.benchmarks.reproduce.pnd.world import (
     untrained,
 )
 from fogline.envs.object_presence.scores import caption_counts, chair_scores, pope_scores
+from fogline.simulators.scenes.questions import POPE_SPLITS as SPLITS
 
 _TESTED, _CLEARLY = 0, 40_000_000
 _CENTRE = {"centre": MEAN, "image_mean": (MEAN,), "image_std": (DEVIATION,)}

@@ -76,7 +76,7 @@ def see(plan: PresencePlan, model: Any, words: Words, seed: int) -> list[float]:
     """Draw the feature of each cell to the embedding of what stands in it."""
     table = model.get_input_embeddings().weight.detach().clone()
     names = torch.tensor([*words.objects, words.blank])
-    scale = table[names].var()
+    scale: Tensor = table[names].var()
 
     def loss_of(rng: np.random.Generator) -> Tensor:
         scenes, pixels = pictures(rng, ANY, plan.batch)
@@ -91,7 +91,8 @@ def see(plan: PresencePlan, model: Any, words: Words, seed: int) -> list[float]:
         pixels = torch.where(wide < _SPOILT, black, torch.where(wide < 2 * _SPOILT, pixels + noise, pixels))
         clear = torch.from_numpy(scenes.contrast).float()[:, None, None]
         target = torch.lerp(table[words.blank], table[names[content]], clear)
-        return (features(model, pixels) - target).square().mean() / scale
+        distance: Tensor = (features(model, pixels) - target).square().mean()
+        return distance / scale
 
     parts = (model.model.vision_tower, model.model.multi_modal_projector)
     return learn(
