@@ -15,6 +15,7 @@ its episode is the collector's. A step's reward is the sum over the seats that a
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -28,6 +29,7 @@ from fogline.agents.rollout import Assignment, Rollout, make_rollout
 from fogline.agents.scheduler import close_quietly, env_id_of
 from fogline.core.episode import Episode, Failure, Status
 from fogline.core.errors import ConfigurationError, InfrastructureError
+from fogline.core.jsonable import to_jsonable
 from fogline.core.spaces import UnicodeText
 
 
@@ -99,6 +101,7 @@ class Session:
         if text:
             self._check_text()
         self._rollout: Rollout | None = None
+        self._opening: Any = None
         self._actions: list[Any] = []
         self._replies: list[Reply] = []
         self._failed: tuple[Status, Failure] | None = None
@@ -142,10 +145,15 @@ class Session:
             ConfigurationError: For an unknown task.
             InfrastructureError: What the environment needs failed, in every attempt.
         """
+        broken, assignment = self._failed is not None, Assignment(task_id, seed)
         self._actions, self._replies, self._failed = [], [], None
         self._began = perf_counter()
-        self._rollout = None
-        self._attempt(Assignment(task_id, seed), 1)
+        self._rollout = self._opening = None
+        if broken:
+            self._rollout = make_rollout(self._env, self.env_id, assignment, 0)
+            self._again(self._rollout, InfrastructureError("the last episode broke this environment"))
+        else:
+            self._attempt(assignment, 1)
         return self.observation
 
     def step(self, action: Any) -> Reply:
@@ -216,29 +224,46 @@ class Session:
         self._rollout = rollout
         try:
             rollout.begin()
+            opening = self._seen(rollout)
+            if self._opening is None:
+                self._opening = opening
+            self._check_same(rollout, 0, opening, self._opening)
             for index, action in enumerate(self._actions):
                 reply = self._played(rollout, action)
                 if index == len(self._replies):
                     self._replies.append(reply)
-                elif not _same(reply, self._replies[index]):
-                    raise EpisodeChanged(
-                        f"task {assignment.task_id!r} with seed {assignment.seed} went another way in turn {index + 1} "
-                        f"of attempt {number}: it depends on more than seed and actions, and cannot be continued."
-                    )
-        except ConfigurationError:
-            raise
+                self._check_same(rollout, index + 1, reply, self._replies[index])
         except Exception as error:
+            if isinstance(error, ConfigurationError) and number == 1:
+                # The caller's mistake: nothing was begun. Later, what was taken once is refused: the episode is lost.
+                self._rollout = None
+                raise
             self._again(rollout, error)
+
+    def _check_same(self, rollout: Rollout, turn: int, one: Any, other: Any) -> None:
+        if one is not other and _form(one) != _form(other):
+            task_id, seed = rollout.assignment
+            raise EpisodeChanged(
+                f"task {task_id!r} with seed {seed} went another way in turn {turn} of attempt {rollout.attempt}: it "
+                "depends on more than seed and actions, and cannot be continued."
+            )
 
     def _again(self, rollout: Rollout, error: Exception) -> None:
         """Try once more, or record the failure and raise it."""
-        if getattr(error, "retryable", True) and rollout.attempt <= self._retries:
+        attempt = rollout.attempt
+        while getattr(error, "retryable", True) and attempt <= self._retries:
+            attempt += 1
             close_quietly(self._env)
-            self._env = self._factory()
-            self._attempt(rollout.assignment, rollout.attempt + 1)
+            try:
+                self._env = self._factory()
+            except Exception as unmade:
+                # An outage may outlast the making of the environment: that spends an attempt like any other.
+                error = unmade
+                continue
+            self._attempt(rollout.assignment, attempt)
             return
         status: Status = "infra_error" if isinstance(error, InfrastructureError) else "env_error"
-        self._failed = (status, Failure(type(error).__name__, str(error), rollout.attempt))
+        self._failed = (status, Failure(type(error).__name__, str(error), attempt))
         raise error
 
     def _played(self, rollout: Rollout, action: Any) -> Reply:
@@ -311,10 +336,9 @@ class Session:
             )
 
 
-def _same(one: Reply, other: Reply) -> bool:
-    if one._replace(observation=None) != other._replace(observation=None):
-        return False
-    return repr(one.observation) == repr(other.observation)
+def _form(value: Any) -> str:
+    """Text that two values share only where they are the same to the last bit: arrays, and what is no number, too."""
+    return json.dumps(to_jsonable(value), sort_keys=True)
 
 
 class Seeds:

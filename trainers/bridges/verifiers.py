@@ -20,7 +20,7 @@ observation, which may depend on the seed, and answers as the user until it ends
 
 **Groups**: each rollout of a task (``-r``) takes the task's next seed. **Failures** of what the environment needs are
 raised, after the session's retries: verifiers marks the episode as not ``ok``, with the error on it, and records no
-reward; trainers drop it, and ``--env.retries`` plays it again.
+reward; trainers drop it, and ``--env.retries`` plays it again. Nor has an episode a reward whose player's model broke.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class FoglineEnv(vf.Env[FoglineEnvConfig]):  # type: ignore[misc]
                 async with agents.player.interaction(task) as interaction:
                     segment = await interaction.turn(opening)
                     while not segment.terminated:
-                        reply = await loop.run_in_executor(thread, session.step, segment.last_reply)
+                        reply = await loop.run_in_executor(thread, session.step, _said(segment))
                         if reply.done:
                             break
                         segment = await interaction.turn(reply.observation)
@@ -165,8 +165,18 @@ class FoglineEnv(vf.Env[FoglineEnvConfig]):  # type: ignore[misc]
         return Session(data.env_id, data.env_kwargs, retries=self.config.attempts, agent="verifiers")
 
 
+def _said(segment: Any) -> str:
+    """The player's last words as it said them; ``segment.last_reply`` has lost the white space around them."""
+    (*_, last) = (message for message in segment.messages if isinstance(message, vf.AssistantMessage))
+    return str(last.content or "")
+
+
 def _record(trace: Any, session: Session, seed: int) -> None:
     episode = session.episode()
+    if trace.errors:
+        # The player's model or program broke: what was paid before is not the reward of the episode.
+        trace.info[REWARD] = {"task_id": episode.task_id, "seed": seed, "status": "infra_error"}
+        return
     trace.record_reward(REWARD, session.reward, 1.0)
     for name, value in {**episode.metrics, **episode.outcome}.items():
         if isinstance(value, (bool, int, float)):

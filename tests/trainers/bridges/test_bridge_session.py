@@ -20,9 +20,9 @@ from fogline.trainers.bridges.session import EpisodeChanged, Seeds, Session, ope
 
 @pytest.fixture(autouse=True)
 def no_outage_is_left_over() -> Iterator[None]:
-    Outages.left = 0
+    Outages.left = Outages.unmade = 0
     yield
-    Outages.left = 0
+    Outages.left = Outages.unmade = 0
 
 
 def without_usage(episode: Episode) -> Episode:
@@ -100,13 +100,66 @@ def test_an_outage_that_outlasts_the_retries_leaves_no_reward() -> None:
 
 
 def test_an_episode_that_cannot_be_led_back_is_given_up() -> None:
-    session = Session("unsteady:make", {"fickle": True})
+    session = Session("unsteady:make", {"fickle": "words"})
     session.reset("one", 7)
     session.step("word")
     Outages.left = 1
     with pytest.raises(EpisodeChanged, match="more than seed and actions"):
         session.step("word")
     assert session.reward is None
+
+
+@pytest.mark.parametrize("outages", [1, 2])
+def test_an_outage_may_outlast_the_making_of_the_environment(outages: int) -> None:
+    """Each try to make it anew spends an attempt; when they are spent there is no reward, whatever was paid before."""
+    session = Session("unsteady:make", retries=2)
+    session.reset("one", 7)
+    session.step("word")
+    Outages.left, Outages.unmade = 1, outages
+    if outages == 1:
+        assert [session.step("word").reward for _ in range(2)] == pytest.approx([0.4] * 2)
+        assert session.episode().usage.retries == 2
+        return
+    with pytest.raises(Outage, match="cannot be made"):
+        session.step("word")
+    assert (session.reward, session.done) == (None, True)
+    episode = session.episode()
+    assert (episode.status, episode.reward) == ("infra_error", None)
+    assert episode.failure is not None
+    assert episode.failure.attempts == 3
+    session.reset("one", 7)
+    assert [session.step("word").reward for _ in range(3)] == pytest.approx([0.4] * 3)
+
+
+def test_an_environment_that_broke_is_made_anew_for_the_next_episode() -> None:
+    session = Session("unsteady:make", retries=0)
+    session.reset("one", 7)
+    session.step("word")
+    Outages.left = 1
+    with pytest.raises(Outage):
+        session.step("word")
+    session.reset("two", 8)
+    assert [session.step("word").reward for _ in range(3)] == pytest.approx([0.4] * 3)
+    assert (session.episode().task_id, session.episode().seed, session.episode().usage.retries) == ("two", 8, 0)
+
+
+@pytest.mark.parametrize("other", ["opening", "picture"])
+def test_another_opening_or_a_changed_pixel_ends_the_episode(other: str) -> None:
+    session = Session("unsteady:make", {"fickle": other}, text=False)
+    session.reset("one", 7)
+    session.step("word")
+    Outages.left = 1
+    with pytest.raises(EpisodeChanged, match="in turn 0" if other == "opening" else "in turn 1"):
+        session.step("word")
+    assert session.episode().status == "infra_error"
+
+
+def test_after_a_refused_task_there_is_no_episode() -> None:
+    session = Session("unsteady:make")
+    with pytest.raises(ConfigurationError, match="not a task"):
+        session.reset("three", 0)
+    with pytest.raises(ConfigurationError, match="reset"):
+        session.step("word")
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,10 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 class Speaker:
-    """A chat server on loopback that says what it was given, by what opened the conversation and how far it is."""
+    """A chat server on loopback that says what it was given, by what opened the conversation and how far it is.
+
+    Where nothing is left to say it is out of order.
+    """
 
     def __init__(self, lines: Mapping[str, Sequence[str]]) -> None:
         self._lines = lines
@@ -73,6 +76,8 @@ class Speaker:
         messages = asked["messages"]
         opened = next(str(item["content"]) for item in messages if item["role"] == "user")
         said = sum(item["role"] == "assistant" for item in messages)
+        if said == len(self._lines[opened]):
+            return web.json_response({"error": {"message": "out of order"}}, status=500)
         message = {"role": "assistant", "content": self._lines[opened][said]}
         body = {
             "id": "1",
@@ -143,6 +148,27 @@ def test_an_outage_is_an_error_of_the_episode_and_no_reward(module: str) -> None
     (sound,) = asyncio.run(run(module, taskset, {opened: ["word"] * 3}, rollouts=1))
     assert sound.ok
     assert sound.traces[0].reward == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize("lines", [[], ["word"]])
+def test_a_player_whose_model_breaks_has_no_reward(module: str, lines: list[str]) -> None:
+    opened = Session("unsteady:make").reset("one", 0)
+    taskset = {"env_id": "unsteady:make", "task_ids": ["one"]}
+    (lost,) = asyncio.run(run(module, taskset, {opened: lines}, rollouts=1))
+    assert not lost.ok
+    (trace,) = lost.traces
+    assert trace.errors
+    assert trace.rewards == {}
+    assert trace.info["fogline"]["status"] == "infra_error"
+
+
+def test_white_space_is_part_of_what_is_said(module: str) -> None:
+    opened = Session("unsteady:make").reset("one", 0)
+    said = ["  word\n", "word", "\n"]
+    taskset = {"env_id": "unsteady:make", "task_ids": ["one"]}
+    (episode,) = asyncio.run(run(module, taskset, {opened: said}, rollouts=1))
+    expected = native("unsteady:make", {}, "one", 0, said)
+    assert episode.traces[0].info["fogline"]["rewards"] == rewards(expected)
 
 
 def test_the_example_of_the_bridge_runs() -> None:
