@@ -129,7 +129,7 @@ def reward_function(
         rewards = []
         seeds: dict[tuple[str, int], Seeds] = {}
         for prompt, completion, task, first in zip(prompts, completions, task_id, seed, strict=True):
-            drawn = seeds.setdefault((task, first), Seeds(first)).draw(task)
+            drawn = seeds.setdefault((task, first), _seeds_of_process(first)).draw(task)
             rewards.append(_reward_of(session, task, drawn, prompt[-1]["content"], _text_of(completion)))
         return rewards
 
@@ -289,11 +289,11 @@ def _text_of(completion: Any) -> str:
     return completion if isinstance(completion, str) else str(completion[0]["content"])
 
 
-def _seeds_of_process() -> Seeds:
+def _seeds_of_process(first: int = 0) -> Seeds:
     from accelerate import PartialState
 
     state = PartialState()
-    return Seeds(0, state.process_index, state.num_processes)
+    return Seeds(first, state.process_index, state.num_processes)
 
 
 def _trl() -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from bridged import native as collected
 from gymnasium.vector import AutoresetMode
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecMonitor
@@ -55,6 +56,29 @@ def test_steps_pay_the_native_rewards(env_id: str, keywords: dict[str, Any], mod
         assert all("terminal_observation" not in info for info, done in zip(each, dones, strict=True) if not done)
     assert ends >= ENVS
     expected.close()
+    env.close()
+
+
+@pytest.mark.parametrize(("env_id", "keywords"), [(env_id, keywords) for env_id, keywords, mode in WORLDS if mode])
+def test_first_episodes_are_those_of_the_collector(env_id: str, keywords: dict[str, Any]) -> None:
+    """Environment ``i`` of single ones has seed ``seed + i``, and opens an episode of its own by it."""
+    env = vec_env(env_id, ENVS, vectorization_mode="sync", **keywords)
+    env.action_space.seed(4)
+    env.seed(11)
+    env.reset()
+    actions: list[list[Any]] = [[] for _ in range(ENVS)]
+    paid: list[list[float]] = [[] for _ in range(ENVS)]
+    running = set(range(ENVS))
+    while running:
+        joint = np.stack([env.action_space.sample() for _ in range(ENVS)])
+        _, rewards, dones, _ = env.step(joint)
+        for index in sorted(running):
+            actions[index].append(joint[index])
+            paid[index].append(float(rewards[index]))
+        running -= set(np.flatnonzero(dones).tolist())
+    for index in range(ENVS):
+        episode = collected(env_id, keywords, "", 11 + index, actions[index])
+        assert [turn.reward for turn in episode.turns] == paid[index]
     env.close()
 
 

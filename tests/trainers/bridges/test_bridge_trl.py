@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -31,9 +31,9 @@ WORD = '<tool_call>\n{"name": "respond", "arguments": {"text": "word"}}\n</tool_
 @pytest.fixture(autouse=True)
 def no_outage_is_left_over(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
-    Outages.left = 0
+    Outages.left = Outages.unmade = 0
     yield
-    Outages.left = 0
+    Outages.left = Outages.unmade = 0
 
 
 def configured(folder: Path, **changed: Any) -> GRPOConfig:
@@ -242,6 +242,41 @@ def test_the_seeds_of_a_group_are_counted_from_the_rows() -> None:
     openings = [env.reset(**row) for env in group]
     assert [env.session.episode().seed for env in group] == [40, 41, 42]
     assert len(set(openings)) == 3
+
+
+def test_a_group_spread_over_processes_has_distinct_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TRL scores in each process the completions that it sampled there: a group may lie in several."""
+    row = prompts(MATH, limit=1, seed=7)[0]
+    reward, seeds = reward_function(MATH), []
+    reset = Session.reset
+
+    def noted(self: Session, task_id: str = "", seed: int = 0) -> Any:
+        seeds.append(seed)
+        return reset(self, task_id, seed)
+
+    monkeypatch.setattr(Session, "reset", noted)
+    for rank in range(2):
+        monkeypatch.setattr("accelerate.PartialState", lambda rank=rank: Process(rank, 2))
+        columns = {"task_id": [row["task_id"]] * 3, "seed": [row["seed"]] * 3}
+        reward(prompts=[row["prompt"]] * 3, completions=["11"] * 3, **columns)
+    assert sorted(seeds) == list(range(7, 13))
+
+
+class Process(NamedTuple):
+    """What accelerate says of one process of a launch."""
+
+    process_index: int
+    num_processes: int
+
+
+def test_an_outage_while_the_environment_is_made_is_no_reward() -> None:
+    env = environment_factory("unsteady:make", retries=1)()
+    env.reset("one")
+    env.respond("word")
+    Outages.left = Outages.unmade = 1
+    assert "out of order" in env.respond("word")
+    assert env.get_reward() is None
+    assert env.session.episode().status == "infra_error"
 
 
 def test_the_example_of_the_bridge_runs() -> None:
